@@ -1,0 +1,51 @@
+/* file.h - files in: mapped or read whole; files out: complete or not there at all. */
+#ifndef P4C_BASE_FILE_H
+#define P4C_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/str.h"
+#include "base/util.h"
+
+/* A regular file mapped read-only.  Bytes past a later truncation raise SIGBUS: readers of hostile
+ * files go through file_map, whose handler turns that into FILE_READ and the command's exit. */
+typedef struct mapped_file {
+    const char *path; /* in the arena given to file_map */
+    const uint8_t *at;
+    uint64_t n_bytes; /* 0: `at` is not NULL but must not be read */
+    int fd;
+} mapped_file;
+
+/* Maps `path`.  Refuses what is not a regular file.  Release with file_unmap. */
+P4C_CHECKED bool file_map(const char *path, arena *mem, diag *d, mapped_file *out);
+/* Same for a plain name inside an open directory, without following a symbolic link out of it. */
+P4C_CHECKED bool file_map_in(const char *dir, const char *name, arena *mem, diag *d,
+                             mapped_file *out);
+void file_unmap(mapped_file *f);
+
+/* Reads a whole regular file of at most max_bytes into the arena; out->at ends in NUL. */
+P4C_CHECKED bool file_read(const char *path, uint64_t max_bytes, arena *mem, diag *d, str *out);
+bool file_exists(const char *path);
+
+/* A file that appears under its name only when it is complete: written to an unnamed temporary file
+ * in the same folder (a hidden name where the file system has no unnamed ones), synced, then
+ * renamed over. A process killed before file_commit leaves `path` as it was. */
+typedef struct file_writer file_writer;
+
+file_writer *file_create(const char *path, unsigned mode, arena *mem, diag *d); /* NULL: reported */
+P4C_CHECKED bool file_write(file_writer *w, const void *p, size_t n);           /* at the end */
+P4C_CHECKED bool file_write_at(file_writer *w, uint64_t offset, const void *p, size_t n);
+uint64_t file_size(const file_writer *w);
+int file_fd(const file_writer *w);            /* for reading back; the writer keeps it */
+P4C_CHECKED bool file_commit(file_writer *w); /* sync, rename; the writer is gone either way */
+void file_abandon(file_writer *w);            /* drops the temporary file; NULL is allowed */
+
+/* "dir/name" in the arena. */
+char *path_join(arena *mem, const char *dir, const char *name);
+const char *path_base(const char *path); /* behind the last '/' */
+
+#endif

@@ -1,0 +1,43 @@
+# Finds what p4c needs from the distribution, and says how to get what is missing.
+function(p4c_need what package found)
+  if(NOT found)
+    message(FATAL_ERROR "${what} not found. On Debian: apt-get install ${package}")
+  endif()
+endfunction()
+
+find_path(CJSON_INCLUDE cjson/cJSON.h)
+find_library(CJSON_LIBRARY cjson)
+p4c_need("cJSON" libcjson-dev "${CJSON_LIBRARY}")
+add_library(cjson INTERFACE)
+target_include_directories(cjson SYSTEM INTERFACE ${CJSON_INCLUDE})
+target_link_libraries(cjson INTERFACE ${CJSON_LIBRARY})
+
+find_path(CUNIT_INCLUDE CUnit/CUnit.h)
+find_library(CUNIT_LIBRARY cunit)
+p4c_need("CUnit" libcunit1-dev "${CUNIT_LIBRARY}")
+add_library(cunit INTERFACE)
+target_include_directories(cunit SYSTEM INTERFACE ${CUNIT_INCLUDE})
+target_link_libraries(cunit INTERFACE ${CUNIT_LIBRARY})
+
+find_path(PCRE2_INCLUDE pcre2.h)
+find_library(PCRE2_LIBRARY pcre2-8)
+p4c_need("PCRE2" libpcre2-dev "${PCRE2_LIBRARY}")
+add_library(pcre2 INTERFACE)
+target_include_directories(pcre2 SYSTEM INTERFACE ${PCRE2_INCLUDE})
+target_link_libraries(pcre2 INTERFACE ${PCRE2_LIBRARY})
+
+if(P4C_LLVM)
+  find_program(LLVM_CONFIG NAMES llvm-config-19)
+  p4c_need("LLVM 19" llvm-19-dev "${LLVM_CONFIG}")
+  execute_process(COMMAND ${LLVM_CONFIG} --includedir OUTPUT_VARIABLE LLVM_INCLUDE
+                  OUTPUT_STRIP_TRAILING_WHITESPACE)
+  execute_process(COMMAND ${LLVM_CONFIG} --libdir OUTPUT_VARIABLE LLVM_LIBDIR
+                  OUTPUT_STRIP_TRAILING_WHITESPACE)
+  find_library(LLVM_LIBRARY LLVM-19 PATHS ${LLVM_LIBDIR} NO_DEFAULT_PATH)
+  p4c_need("libLLVM-19" llvm-19-dev "${LLVM_LIBRARY}")
+  add_library(llvm INTERFACE)
+  target_include_directories(llvm SYSTEM INTERFACE ${LLVM_INCLUDE})
+  target_link_libraries(llvm INTERFACE ${LLVM_LIBRARY})
+  find_program(LLD NAMES ld.lld-19)
+  p4c_need("ld.lld 19" lld-19 "${LLD}")
+endif()

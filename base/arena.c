@@ -40,11 +40,13 @@ static arena_oom_fn *out_of_memory = default_oom;
 
 void arena_set_oom(arena_oom_fn *fn) { out_of_memory = fn; }
 
+_Noreturn void arena_out_of_memory(size_t wanted) {
+    out_of_memory(wanted);
+    abort(); /* the handler must not return */
+}
+
 static void *must_have(void *p, size_t wanted) {
-    if (!p) {
-        out_of_memory(wanted);
-        abort(); /* the handler must not return */
-    }
+    if (!p) arena_out_of_memory(wanted);
     return p;
 }
 
@@ -61,10 +63,7 @@ static void push_chunk(arena *a, size_t need) {
     if (size > LARGEST_STEP_BYTES) size = LARGEST_STEP_BYTES;
     if (size < need) size = need;
     size_t bytes;
-    if (__builtin_add_overflow(size, sizeof(chunk), &bytes)) {
-        out_of_memory(need);
-        abort();
-    }
+    if (__builtin_add_overflow(size, sizeof(chunk), &bytes)) arena_out_of_memory(need);
     chunk *c = NULL;
     if (posix_memalign((void **)&c, _Alignof(chunk), bytes) != 0) c = NULL;
     must_have(c, bytes);
@@ -76,10 +75,7 @@ static void push_chunk(arena *a, size_t need) {
 
 void *arena_get(arena *a, size_t size, size_t align) {
     assert(align && (align & (align - 1)) == 0 && align <= 64);
-    if (size > SIZE_MAX / 2) {
-        out_of_memory(size);
-        abort();
-    }
+    if (size > SIZE_MAX / 2) arena_out_of_memory(size);
     size_t at = a->last ? (a->last->used + align - 1) & ~(align - 1) : 0;
     if (!a->last || at > a->last->size || size > a->last->size - at) {
         push_chunk(a, size);
@@ -92,10 +88,7 @@ void *arena_get(arena *a, size_t size, size_t align) {
 
 void *arena_get_array(arena *a, size_t n, size_t size, size_t align) {
     size_t bytes;
-    if (__builtin_mul_overflow(n, size, &bytes)) {
-        out_of_memory(SIZE_MAX);
-        abort();
-    }
+    if (__builtin_mul_overflow(n, size, &bytes)) arena_out_of_memory(SIZE_MAX);
     return arena_get(a, bytes, align);
 }
 

@@ -44,5 +44,7 @@ size_t arena_used(const arena *a); /* bytes handed out, for --time-passes */
  * The default prints "p4c: out of memory" and exits with status 6. */
 typedef void arena_oom_fn(size_t wanted);
 void arena_set_oom(arena_oom_fn *fn);
+/* Runs it: for foreign libraries whose allocation failed. */
+_Noreturn void arena_out_of_memory(size_t wanted);
 
 #endif

@@ -11,8 +11,9 @@
 #include "base/str.h"
 #include "base/util.h"
 
-/* A regular file mapped read-only.  Bytes past a later truncation raise SIGBUS: readers of hostile
- * files go through file_map, whose handler turns that into FILE_READ and the command's exit. */
+/* A regular file mapped read-only.  Where the file becomes shorter, or its disk fails, while it is
+ * read, the kernel raises SIGBUS; a handler that file_map installs prints one line that names the
+ * file, removes temporary files and ends the process with status 3. */
 typedef struct mapped_file {
     const char *path; /* in the arena given to file_map */
     const uint8_t *at;
@@ -22,14 +23,15 @@ typedef struct mapped_file {
 
 /* Maps `path`.  Refuses what is not a regular file.  Release with file_unmap. */
 P4C_CHECKED bool file_map(const char *path, arena *mem, diag *d, mapped_file *out);
-/* Same for a plain name inside an open directory, without following a symbolic link out of it. */
+/* Same for a plain name inside `dir`.  A symbolic link is followed to a plain name beside it, or
+ * to ../../blobs/<hex digits> (the download cache of Hugging Face), and nowhere else. */
 P4C_CHECKED bool file_map_in(const char *dir, const char *name, arena *mem, diag *d,
                              mapped_file *out);
 void file_unmap(mapped_file *f);
 
 /* Reads a whole regular file of at most max_bytes into the arena; out->at ends in NUL. */
 P4C_CHECKED bool file_read(const char *path, uint64_t max_bytes, arena *mem, diag *d, str *out);
-bool file_exists(const char *path);
+bool file_exists(const char *path); /* of any kind */
 
 /* A file that appears under its name only when it is complete: written to an unnamed temporary file
  * in the same folder (a hidden name where the file system has no unnamed ones), synced, then
@@ -43,6 +45,9 @@ uint64_t file_size(const file_writer *w);
 int file_fd(const file_writer *w);            /* for reading back; the writer keeps it */
 P4C_CHECKED bool file_commit(file_writer *w); /* sync, rename; the writer is gone either way */
 void file_abandon(file_writer *w);            /* drops the temporary file; NULL is allowed */
+
+/* Removes temporary files that have a name; for handlers of signals that end the process. */
+void file_remove_temporaries(void);
 
 /* "dir/name" in the arena. */
 char *path_join(arena *mem, const char *dir, const char *name);

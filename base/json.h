@@ -1,9 +1,10 @@
 /* json.h - JSON from strangers: strict scan first, then built by cJSON.
  *
- * The scan enforces RFC 8259 grammar, UTF-8, depth <= 64, no NUL (raw or \u0000 in a key), no lone
- * surrogate escapes, no duplicate keys in an object, no byte-order mark, nothing behind the value.
- * Getters report through diag where the value is missing or has the wrong type; `at` names the
- * file.
+ * The scan enforces RFC 8259 grammar, UTF-8, depth <= 64, no NUL (raw or as \u0000: cJSON's strings
+ * end there), no lone surrogate escapes, no duplicate keys in an object, no byte-order mark,
+ * nothing behind the value, numbers of at most 63 characters (cJSON cuts longer ones) and at most
+ * JSON_MAX_VALUES values (cJSON takes 80 bytes for each).  Getters report through diag where the
+ * value is missing or has the wrong type; `file` is used in messages.
  */
 #ifndef P4C_BASE_JSON_H
 #define P4C_BASE_JSON_H
@@ -17,7 +18,7 @@
 #include "base/str.h"
 #include "base/util.h"
 
-enum { JSON_MAX_DEPTH = 64 };
+enum { JSON_MAX_DEPTH = 64, JSON_MAX_VALUES = 4 << 20 };
 
 typedef struct json {
     cJSON *root;
@@ -32,7 +33,8 @@ void json_free(json *j);
 
 /* Typed access to a member of object `o`.  Absent and null are alike: get_* report JSON_MISSING;
  * opt_* leave *out as it was and return true.  A member of another type, a fraction for an integer,
- * or a value outside [lo, hi] is reported.  Strings point into the tree. */
+ * or a value outside [lo, hi] is reported.  Integers beyond 2^53 - 1 are out of range whatever lo
+ * and hi say: cJSON holds doubles.  Strings point into the tree. */
 P4C_CHECKED bool json_get_i64(const cJSON *o, const char *key, int64_t lo, int64_t hi,
                               const char *file, diag *d, int64_t *out);
 P4C_CHECKED bool json_opt_i64(const cJSON *o, const char *key, int64_t lo, int64_t hi,

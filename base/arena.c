@@ -9,6 +9,13 @@
 #include <string.h>
 
 #if defined(__SANITIZE_ADDRESS__)
+#define HAVE_ASAN 1
+#elif defined(__has_feature) /* clang has no macro for it */
+#define HAVE_ASAN __has_feature(address_sanitizer)
+#else
+#define HAVE_ASAN 0
+#endif
+#if HAVE_ASAN
 #include <sanitizer/asan_interface.h>
 #define POISON(p, n) ASAN_POISON_MEMORY_REGION((p), (n))
 #define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION((p), (n))

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "base/cpuinfo.h"
+
 enum {
     CHUNK_BYTES = 1024,
     BLOCK_BYTES = 64,
@@ -33,30 +35,39 @@ static const uint8_t SCHEDULE[ROUNDS][16] = {
     {11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13},
 };
 
-/* the four words of the state that each of a round's eight quarter rounds mixes */
-static const uint8_t QUARTER[8][4] = {{0, 4, 8, 12},  {1, 5, 9, 13},  {2, 6, 10, 14},
-                                      {3, 7, 11, 15}, {0, 5, 10, 15}, {1, 6, 11, 12},
-                                      {2, 7, 8, 13},  {3, 4, 9, 14}};
-
 static inline uint32_t load32(const uint8_t *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 static inline void store32(uint8_t *p, uint32_t v) {
     for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
 }
-static inline uint32_t rotr(uint32_t v, int n) { return v >> n | v << (32 - n); }
+#define ROTR(v, n) ((v) >> (n) | (v) << (32 - (n)))
 
 #define MIX(a, b, c, d, x, y)                                                                      \
     do {                                                                                           \
         (a) += (b) + (x);                                                                          \
-        (d) = rotr((d) ^ (a), 16);                                                                 \
+        (d) = ROTR((d) ^ (a), 16);                                                                 \
         (c) += (d);                                                                                \
-        (b) = rotr((b) ^ (c), 12);                                                                 \
+        (b) = ROTR((b) ^ (c), 12);                                                                 \
         (a) += (b) + (y);                                                                          \
-        (d) = rotr((d) ^ (a), 8);                                                                  \
+        (d) = ROTR((d) ^ (a), 8);                                                                  \
         (c) += (d);                                                                                \
-        (b) = rotr((b) ^ (c), 7);                                                                  \
+        (b) = ROTR((b) ^ (c), 7);                                                                  \
     } while (0)
+
+/* All rounds on the state v[16] with message m[16]; words or vectors of them. */
+#define ROUNDS_OF(v, m)                                                                            \
+    for (int r = 0; r < ROUNDS; r++) {                                                             \
+        const uint8_t *s = SCHEDULE[r];                                                            \
+        MIX(v[0], v[4], v[8], v[12], m[s[0]], m[s[1]]);                                            \
+        MIX(v[1], v[5], v[9], v[13], m[s[2]], m[s[3]]);                                            \
+        MIX(v[2], v[6], v[10], v[14], m[s[4]], m[s[5]]);                                           \
+        MIX(v[3], v[7], v[11], v[15], m[s[6]], m[s[7]]);                                           \
+        MIX(v[0], v[5], v[10], v[15], m[s[8]], m[s[9]]);                                           \
+        MIX(v[1], v[6], v[11], v[12], m[s[10]], m[s[11]]);                                         \
+        MIX(v[2], v[7], v[8], v[13], m[s[12]], m[s[13]]);                                          \
+        MIX(v[3], v[4], v[9], v[14], m[s[14]], m[s[15]]);                                          \
+    }
 
 static void compress(uint32_t chain[8], const uint8_t block[BLOCK_BYTES], uint32_t n_bytes,
                      uint64_t counter, uint32_t flags) {
@@ -68,54 +79,51 @@ static void compress(uint32_t chain[8], const uint8_t block[BLOCK_BYTES], uint32
     v[13] = (uint32_t)(counter >> 32);
     v[14] = n_bytes;
     v[15] = flags;
-    for (int r = 0; r < ROUNDS; r++) {
-        const uint8_t *s = SCHEDULE[r];
-        MIX(v[0], v[4], v[8], v[12], m[s[0]], m[s[1]]);
-        MIX(v[1], v[5], v[9], v[13], m[s[2]], m[s[3]]);
-        MIX(v[2], v[6], v[10], v[14], m[s[4]], m[s[5]]);
-        MIX(v[3], v[7], v[11], v[15], m[s[6]], m[s[7]]);
-        MIX(v[0], v[5], v[10], v[15], m[s[8]], m[s[9]]);
-        MIX(v[1], v[6], v[11], v[12], m[s[10]], m[s[11]]);
-        MIX(v[2], v[7], v[8], v[13], m[s[12]], m[s[13]]);
-        MIX(v[3], v[4], v[9], v[14], m[s[14]], m[s[15]]);
-    }
+    ROUNDS_OF(v, m);
     for (int i = 0; i < 8; i++) chain[i] = v[i] ^ v[i + 8];
 }
 
-/* LANES consecutive whole chunks at p; out[i] = the value of chunk `first + i`.  None is the root.
+/* One word of LANES chunks at once; the compiler makes it one or two vector registers. */
+typedef uint32_t lanes __attribute__((vector_size(4 * LANES)));
+
+/* LANES consecutive whole chunks at p; out[l] = the value of chunk `first + l`.  None is the root.
  */
-static void hash_lanes(const uint8_t *p, uint64_t first, uint32_t out[LANES][8]) {
-    uint32_t h[8][LANES], m[16][LANES], v[16][LANES];
-    for (int i = 0; i < 8; i++)
-        for (int l = 0; l < LANES; l++) h[i][l] = IV[i];
+__attribute__((always_inline)) static inline void hash_lanes(const uint8_t *p, uint64_t first,
+                                                             uint32_t out[LANES][8]) {
+    lanes h[8], m[16] = {0}, v[16] = {0};
+    for (int i = 0; i < 8; i++) h[i] = (lanes){0} + IV[i];
     for (uint32_t b = 0; b < CHUNK_BYTES / BLOCK_BYTES; b++) {
         const uint32_t flags =
             (b == 0 ? CHUNK_START : 0) | (b == CHUNK_BYTES / BLOCK_BYTES - 1 ? CHUNK_END : 0);
         for (int l = 0; l < LANES; l++)
             for (int i = 0; i < 16; i++)
-                m[i][l] = load32(p + l * CHUNK_BYTES + b * BLOCK_BYTES + 4 * i);
-        memcpy(v, h, sizeof h);
+                m[i][l] = load32(p + l * CHUNK_BYTES + b * BLOCK_BYTES + 4 * (uint32_t)i);
+        for (int i = 0; i < 8; i++) v[i] = h[i];
+        for (int i = 0; i < 4; i++) v[8 + i] = (lanes){0} + IV[i];
         for (int l = 0; l < LANES; l++) {
-            for (int i = 0; i < 4; i++) v[8 + i][l] = IV[i];
             v[12][l] = (uint32_t)(first + (uint64_t)l);
             v[13][l] = (uint32_t)((first + (uint64_t)l) >> 32);
-            v[14][l] = BLOCK_BYTES;
-            v[15][l] = flags;
         }
-        for (int r = 0; r < ROUNDS; r++) {
-            for (int q = 0; q < 8; q++) {
-                uint32_t *a = v[QUARTER[q][0]], *bb = v[QUARTER[q][1]], *c = v[QUARTER[q][2]],
-                         *d = v[QUARTER[q][3]];
-                const uint32_t *x = m[SCHEDULE[r][2 * q]], *y = m[SCHEDULE[r][2 * q + 1]];
-                for (int l = 0; l < LANES; l++) MIX(a[l], bb[l], c[l], d[l], x[l], y[l]);
-            }
-        }
-        for (int i = 0; i < 8; i++)
-            for (int l = 0; l < LANES; l++) h[i][l] = v[i][l] ^ v[i + 8][l];
+        v[14] = (lanes){0} + BLOCK_BYTES;
+        v[15] = (lanes){0} + flags;
+        ROUNDS_OF(v, m);
+        for (int i = 0; i < 8; i++) h[i] = v[i] ^ v[i + 8];
     }
     for (int l = 0; l < LANES; l++)
         for (int i = 0; i < 8; i++) out[l][i] = h[i][l];
 }
+
+static void hash_lanes_plain(const uint8_t *p, uint64_t first, uint32_t out[LANES][8]) {
+    hash_lanes(p, first, out);
+}
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void hash_lanes_avx2(const uint8_t *p, uint64_t first,
+                                                            uint32_t out[LANES][8]) {
+    hash_lanes(p, first, out);
+}
+#else
+#define hash_lanes_avx2 hash_lanes_plain
+#endif
 
 static void parent_of(const uint32_t left[8], const uint32_t right[8], uint32_t flags,
                       uint32_t out[8]) {
@@ -147,6 +155,7 @@ static void start_chunk(digest *g) {
 void digest_init(digest *g) {
     memset(g, 0, sizeof *g);
     start_chunk(g);
+    g->wide = (cpu_features() & CPU_X86_64_V3) != 0;
 }
 
 static uint32_t start_flag(const digest *g) { return g->n_blocks == 0 ? CHUNK_START : 0; }
@@ -166,7 +175,7 @@ void digest_update(digest *g, const void *data, size_t n) {
         }
         while (!g->n_block && !g->n_blocks && n > LANES * CHUNK_BYTES) {
             uint32_t value[LANES][8];
-            hash_lanes(p, g->n_chunks, value);
+            (g->wide ? hash_lanes_avx2 : hash_lanes_plain)(p, g->n_chunks, value);
             for (int l = 0; l < LANES; l++) push_chunk(g, value[l]);
             p += LANES * CHUNK_BYTES;
             n -= LANES * CHUNK_BYTES;

@@ -17,6 +17,7 @@ typedef struct digest {
     uint32_t n_block, n_blocks; /* bytes in block; blocks compressed in this chunk */
     uint32_t stack[54][8];      /* finished subtrees, largest first */
     uint32_t n_stack;
+    uint32_t wide; /* this CPU has 256-bit integer vectors */
 } digest;
 
 void digest_init(digest *g);

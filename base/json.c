@@ -487,6 +487,7 @@ bool json_get_str(const cJSON *o, const char *key, const char *file, diag *d, co
 }
 
 void json_add_string(text *t, str s) {
+    if (!s.n) s.at = "";
     scanner u = {.at = s.at, .begin = s.at, .end = s.at + s.n};
     text_putc(t, '"');
     while (u.at < u.end) {

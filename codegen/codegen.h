@@ -3,7 +3,8 @@
  *     cg_program p;                     kernels wanted, plan bytes, order of the packed weights
  *     cg_build_program(g, ..., &p);
  *     cpu_compile(&p, ..., &objects);   LLVM: one object for each variant, one for the image table
- *     art_write(...);                   lld, data segment, weights streamed (codegen/artifact/artifact.h)
+ *     art_write(...);                   lld, data segment, weights streamed
+ * (codegen/artifact/artifact.h)
  */
 #ifndef P4C_CODEGEN_CODEGEN_H
 #define P4C_CODEGEN_CODEGEN_H
@@ -12,28 +13,33 @@
 #include "ir/ir.h"
 #include "runtime/abi.h"
 
-/* Everything a kernel's code depends on: equal specs share one function.  Which fields matter is the family's business;
- * the rest stay 0. */
+/* Everything a kernel's code depends on: equal specs share one function.  Which fields matter is
+ * the family's business; the rest stay 0. */
 typedef struct cg_kernel_spec {
     kernel_id family;
-    int tclass;                /* 0: 1 token, 1: 2..8, 2: 9 and more; -1: one function for all */
-    op_kind op;                /* generic families */
-    int64_t n, k;              /* linear: outputs, inputs; row-wise: k columns */
-    int64_t group;             /* packed group; 0: none */
+    int tclass;    /* 0: 1 token, 1: 2..8, 2: 9 and more; -1: one function for all */
+    op_kind op;    /* generic families */
+    int64_t n, k;  /* linear: outputs, inputs; row-wise: k columns */
+    int64_t group; /* packed group; 0: none */
     int64_t n_groups;
     bool zeros, perm, norm;
-    ir_dtype weight, act, kv;  /* element types */
-    int epilogue;              /* cg_epilogue */
+    ir_dtype weight, act, kv; /* element types */
+    int epilogue;             /* cg_epilogue */
     int64_t heads, kv_heads, head_dim, rot, window;
-    int64_t begin, size;       /* slice */
+    int64_t begin, size; /* slice */
     double eps, by;
     int64_t kv_block_bytes;
 } cg_kernel_spec;
 
-typedef enum cg_epilogue { EPILOGUE_none, EPILOGUE_add, EPILOGUE_swiglu, EPILOGUE_rope_kv } cg_epilogue;
+typedef enum cg_epilogue {
+    EPILOGUE_none,
+    EPILOGUE_add,
+    EPILOGUE_swiglu,
+    EPILOGUE_rope_kv
+} cg_epilogue;
 
 typedef struct cg_weight {
-    const ir_op *op; /* constant: packed weight, or plain (embedding, norm, rope table) */
+    const ir_op *op;        /* constant: packed weight, or plain (embedding, norm, rope table) */
     uint64_t offset, bytes; /* in section "weights"; multiples of 64 */
     /* offset of the i32 column order of a perm weight, bytes 0 where there is none */
     uint64_t perm_offset, perm_bytes;
@@ -56,6 +62,9 @@ typedef struct cg_program {
 P4C_CHECKED bool cg_build_program(const ir_graph *g, uint64_t arena_bytes, int64_t max_tokens,
                                   int64_t max_rows, arena *mem, diag *d, cg_program *out);
 
+/* Element type in which a plain constant is stored: vectors (norm weights) always f32. */
+ir_dtype cg_stored_dtype(const ir_op *op);
+
 typedef struct cg_object {
     const char *name; /* "kernels-avx512vnni.o" */
     const uint8_t *at;
@@ -65,9 +74,9 @@ typedef struct cg_object {
 typedef enum cg_emit { EMIT_obj, EMIT_llvm, EMIT_asm } cg_emit;
 
 typedef struct cpu_options {
-    const char *triple;    /* "x86_64-linux-gnu" */
-    uint64_t variants;     /* bit i: variant i of variants.def; 0: all of the target */
-    bool soft_isa;         /* special vector operations in plain IR, compiled for the lowest variant */
+    const char *triple; /* "x86_64-linux-gnu" */
+    uint64_t variants;  /* bit i: variant i of variants.def; 0: all of the target */
+    bool soft_isa;      /* special vector operations in plain IR, compiled for the lowest variant */
     cg_emit emit;
     bool verbose;
 } cpu_options;
@@ -78,8 +87,14 @@ typedef struct cg_objects {
     int n;
 } cg_objects;
 
-/* Compiles every kernel for every variant and the table p4c_image.  EMIT_llvm and EMIT_asm give text instead. */
+/* Compiles every kernel for every variant and the table p4c_image.  EMIT_llvm and EMIT_asm give
+ * text instead. */
 P4C_CHECKED bool cpu_compile(const cg_program *p, const cpu_options *o, arena *mem, diag *d,
                              cg_objects *out);
+
+/* Scratch memory that a kernel wants for each thread. */
+int64_t cpu_scratch_bytes(const cg_kernel_spec *s);
+int cpu_n_variants(void);
+const char *cpu_variant_name(int i); /* "avx512vnni" */
 
 #endif

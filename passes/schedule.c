@@ -1,0 +1,53 @@
+/* schedule.c - a kernel for each op that runs, in the order of the graph.
+ *   act(x) that changes nothing  ->  x: float32 without a norm, in rows that are as linear wants
+ * them An op left over from a pass that did not fire falls back to a generic loop nest, which is
+ * said aloud unless passes were left out on purpose.
+ */
+#include "codegen/catalog.h"
+#include "passes/pass.h"
+#include "passes/rewrite.h"
+
+/* LAYOUT_act rounds each row up to 64 bytes, so plain rows must have that size already. */
+enum { ROW_FLOATS = 16 };
+
+static bool changes_nothing(const ir_op *op) {
+    return op->kind == OP_act && op->n_in == 1 && op->type.dtype == DT_f32 && !op->type.group &&
+           op->type.dim[1] % ROW_FLOATS == 0;
+}
+
+static bool only_linears_read(const ir_op *act) {
+    const rw_info *info = rw_info_of(act);
+    if (info->n_users != act->n_use) return false; /* an output of the graph */
+    for (int i = 0; i < info->n_users; i++)
+        if (info->user[i]->kind != OP_linear || info->user[i]->in[0] != act) return false;
+    return true;
+}
+
+static bool choose_kernel(ir_graph *g, pass_ctx *px, ir_op *op) {
+    bool generic;
+    const kernel_id kernel = catalog_kernel_for(op, &generic);
+    if (kernel == KERNEL_COUNT)
+        return diag_error(g->diag, DIAG_PASS_NO_KERNEL, ir_loc(op), "no kernel computes this op");
+    const pass_options *o = px->options;
+    if (generic && !o->disabled && o->limit < 0)
+        diag_warn(g->diag, DIAG_PASS_SLOW_KERNEL, ir_loc(op),
+                  "runs in a generic loop nest: no pass could fuse it with its neighbours");
+    ir_set_attr(g, op, IR_STR(kernel, kernel_table[kernel].name));
+    px->n_changed++;
+    return true;
+}
+
+bool pass_schedule(ir_graph *g, pass_ctx *px) {
+    ir_erase_dead(g);
+    rw_index(g, px->scratch);
+    for (ir_op *op = g->first, *next; op; op = next) {
+        next = op->next;
+        if (!changes_nothing(op) || !only_linears_read(op)) continue;
+        ir_replace(g, op, op->in[0]);
+        ir_erase(g, op);
+        px->n_changed++;
+    }
+    for (ir_op *op = g->first; op; op = op->next)
+        if (pass_op_runs(op) && !choose_kernel(g, px, op)) return false;
+    return true;
+}

@@ -11,9 +11,10 @@
 
 #include "ir/ir.h"
 
-/* Whether every weight that the constant is made of has bytes: a seed, or ranges of a mapped file.
- * False: reported. */
-P4C_CHECKED bool ir_const_ready(const ir_op *op);
+/* Whether every weight of the graph has bytes: a seed, or ranges of a mapped file.  False:
+ * reported.
+ */
+P4C_CHECKED bool ir_weights_ready(const ir_graph *g);
 
 /* out[i, k] = logical value of row row0 + i as float32: n_rows * K floats (K = last dim; rank 1
  * tensors are one row).  Quantised values as (code - zero) * scale in float32.  Columns in logical

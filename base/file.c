@@ -70,6 +70,7 @@ static bool register_map(const mapped_file *f) {
 }
 
 static void unregister_map(const mapped_file *f) {
+    if (!f->n_bytes) return;
     for (int i = 0; i < MAX_MAPPED; i++)
         if (mapped[i].at == f->at) __atomic_store_n(&mapped[i].at, NULL, __ATOMIC_RELEASE);
 }
@@ -101,27 +102,32 @@ static bool check_regular(int fd, const char *path, diag *d, uint64_t *n_bytes) 
     return true;
 }
 
-static bool map_open(int fd, const char *path, arena *mem, diag *d, mapped_file *out) {
-    static const uint8_t nothing[1];
-    *out = (mapped_file){.path = arena_strdup(mem, path), .at = nothing, .fd = -1};
-    if (!check_regular(fd, path, d, &out->n_bytes)) return false;
-    if (out->n_bytes) {
-        void *p = mmap(NULL, out->n_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED) {
-            const int error = errno;
-            close(fd);
-            return read_error(d, path, "cannot map the file", error);
-        }
-        out->at = p;
-        if (!register_map(out)) {
-            munmap(p, out->n_bytes);
-            close(fd);
-            return diag_error(d, DIAG_FILE_RESOURCES, (diag_loc){.file = path},
-                              "too many files (expected at most %d)", MAX_MAPPED);
-        }
+/* Maps the n_bytes of f->fd, at address `at` where it is not NULL; closes the file where that
+ * fails.
+ */
+static bool map_now(mapped_file *f, void *at, diag *d) {
+    void *p = mmap(at, f->n_bytes, PROT_READ, MAP_PRIVATE | (at ? MAP_FIXED : 0), f->fd, 0);
+    if (p == MAP_FAILED) {
+        const int error = errno;
+        close(f->fd);
+        return read_error(d, f->path, "cannot map the file", error);
     }
-    out->fd = fd;
-    return true;
+    f->at = p;
+    if (register_map(f)) return true;
+    munmap(p, f->n_bytes);
+    close(f->fd);
+    return diag_error(d, DIAG_FILE_RESOURCES, (diag_loc){.file = f->path},
+                      "too many files (expected at most %d)", MAX_MAPPED);
+}
+
+static const uint8_t NOTHING[1]; /* where an empty file is mapped */
+
+static bool map_open(int fd, const char *path, arena *mem, diag *d, mapped_file *out) {
+    *out = (mapped_file){.path = arena_strdup(mem, path), .at = NOTHING, .fd = fd};
+    if (check_regular(fd, path, d, &out->n_bytes) && (!out->n_bytes || map_now(out, NULL, d)))
+        return true;
+    *out = (mapped_file){.fd = -1};
+    return false;
 }
 
 bool file_map(const char *path, arena *mem, diag *d, mapped_file *out) {
@@ -156,21 +162,95 @@ static int open_beside(int dir_fd, const char *name) {
     return openat(dir_fd, target, READ_ONLY | O_NOFOLLOW);
 }
 
+/* -1: reported. */
+static int open_in(const char *dir, const char *name, const char *path, diag *d) {
+    if (!is_plain_name(name)) {
+        diag_error(d, DIAG_FILE_OPEN, (diag_loc){.file = path},
+                   "a path that leads outside the folder (expected a plain file name)");
+        return -1;
+    }
+    const int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0) {
+        read_error(d, dir, "cannot open the folder", errno);
+        return -1;
+    }
+    const int fd = open_beside(dir_fd, name), error = errno;
+    close(dir_fd);
+    if (fd >= 0) return fd;
+    if (error == ELOOP)
+        diag_error(d, DIAG_FILE_OPEN, (diag_loc){.file = path},
+                   "a symbolic link that leads outside the folder");
+    else read_error(d, path, "cannot open the file", error);
+    return -1;
+}
+
 bool file_map_in(const char *dir, const char *name, arena *mem, diag *d, mapped_file *out) {
     *out = (mapped_file){.fd = -1};
     const char *path = path_join(mem, dir, name);
-    if (!is_plain_name(name))
-        return diag_error(d, DIAG_FILE_OPEN, (diag_loc){.file = path},
-                          "a path that leads outside the folder (expected a plain file name)");
-    const int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir_fd < 0) return read_error(d, dir, "cannot open the folder", errno);
-    const int fd = open_beside(dir_fd, name), error = errno;
-    close(dir_fd);
-    if (fd < 0 && error == ELOOP)
-        return diag_error(d, DIAG_FILE_OPEN, (diag_loc){.file = path},
-                          "a symbolic link that leads outside the folder");
-    if (fd < 0) return read_error(d, path, "cannot open the file", error);
-    return map_open(fd, path, mem, d, out);
+    const int fd = open_in(dir, name, path, d);
+    return fd >= 0 && map_open(fd, path, mem, d, out);
+}
+
+/* Opens the files and finds where each will be; the set has their sizes and no address yet. */
+static bool open_set(const char *dir, const char *const *names, arena *mem, diag *d, int n,
+                     mapped_set *s) {
+    for (; s->n_files < n; s->n_files++) {
+        mapped_file *f = &s->file[s->n_files];
+        const char *path = path_join(mem, dir, names[s->n_files]);
+        const int fd = open_in(dir, names[s->n_files], path, d);
+        *f = (mapped_file){.path = path, .fd = fd};
+        if (fd < 0 || !check_regular(fd, path, d, &f->n_bytes)) return false;
+        if (!checked_add(s->n_bytes, f->n_bytes, &s->n_bytes) ||
+            !checked_add(s->n_bytes, FILE_SET_ALIGN - 1, &s->n_bytes)) {
+            close(fd);
+            return read_error(d, path, "cannot map the file", ENOMEM);
+        }
+        s->n_bytes &= ~(uint64_t)(FILE_SET_ALIGN - 1);
+    }
+    return true;
+}
+
+bool file_map_set(const char *dir, const char *const *names, int n, arena *mem, diag *d,
+                  mapped_set *out) {
+    mapped_set s = {.file = arena_array(mem, mapped_file, n)};
+    *out = (mapped_set){0};
+    if (!open_set(dir, names, mem, d, n, &s)) {
+        for (int i = 0; i < s.n_files; i++) close(s.file[i].fd);
+        return false;
+    }
+    uint8_t *at = NULL;
+    if (s.n_bytes) {
+        at = mmap(NULL, s.n_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (at == MAP_FAILED) {
+            const int error = errno;
+            for (int i = 0; i < n; i++) close(s.file[i].fd);
+            return read_error(d, dir, "cannot map the files", error);
+        }
+    }
+    s.at = at ? at : NOTHING;
+    for (int i = 0; i < n; i++) {
+        mapped_file *f = &s.file[i];
+        f->at = NOTHING;
+        if (f->n_bytes && !map_now(f, at, d)) {
+            for (int k = i + 1; k < n; k++) close(s.file[k].fd);
+            s.n_files = i;
+            file_unmap_set(&s);
+            return false;
+        }
+        if (at) at += (f->n_bytes + FILE_SET_ALIGN - 1) & ~(uint64_t)(FILE_SET_ALIGN - 1);
+    }
+    *out = s;
+    return true;
+}
+
+void file_unmap_set(mapped_set *s) {
+    for (int i = 0; i < s->n_files; i++) {
+        unregister_map(&s->file[i]);
+        close(s->file[i].fd);
+    }
+    if (s->n_bytes)
+        munmap((void *)(uintptr_t)s->at, s->n_bytes); /* the files and what is between */
+    *s = (mapped_set){0};
 }
 
 void file_unmap(mapped_file *f) {

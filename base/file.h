@@ -29,6 +29,20 @@ P4C_CHECKED bool file_map_in(const char *dir, const char *name, arena *mem, diag
                              mapped_file *out);
 void file_unmap(mapped_file *f);
 
+/* Plain names inside `dir` (as file_map_in), mapped one behind the other in one range of addresses,
+ * so that a place in any of them is one offset from `at`.  Each file begins at a multiple of
+ * FILE_SET_ALIGN; what is between them must not be read. */
+enum { FILE_SET_ALIGN = 1 << 16 };
+typedef struct mapped_set {
+    const uint8_t *at;
+    uint64_t n_bytes;
+    mapped_file *file; /* [n_files], in the order of the names */
+    int n_files;
+} mapped_set;
+P4C_CHECKED bool file_map_set(const char *dir, const char *const *names, int n, arena *mem, diag *d,
+                              mapped_set *out);
+void file_unmap_set(mapped_set *s);
+
 /* Reads a whole regular file of at most max_bytes into the arena; out->at ends in NUL. */
 P4C_CHECKED bool file_read(const char *path, uint64_t max_bytes, arena *mem, diag *d, str *out);
 bool file_exists(const char *path); /* of any kind */

@@ -244,6 +244,7 @@ void cpu_emit_linear(lb *b, const cg_kernel_spec *s, cpu_tile tile, const linear
     LB_FOR (b, u, lb_arg(b, ARG_begin), lb_min(b, lb_arg(b, ARG_end), whole), lb_int(b, 1))
         emit_panel(b, &f, tile.nb, tile.nt, lb_muli(b, u.i, tile.nb));
     if (!tail) return;
-    LB_IF (b, c, lb_lt(b, whole, lb_arg(b, ARG_end)))
+    const lbv begun = lb_lt(b, lb_addi(b, lb_arg(b, ARG_begin), -1), whole);
+    LB_IF (b, c, lb_and_i1(b, begun, lb_lt(b, whole, lb_arg(b, ARG_end))))
         emit_panel(b, &f, tail, tile.nt, lb_muli(b, whole, tile.nb));
 }

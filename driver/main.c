@@ -1,0 +1,119 @@
+/* main.c - p4c: finds the command, reads its options, runs it. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "driver/driver.h"
+
+static command_fn *const COMMANDS[CMD_COUNT] = {
+#define COMMAND(name, operands, min, max, meaning) [CMD_##name] = cmd_##name,
+#define EXAMPLE(command, arguments, what)
+#include "app/commands.def"
+#undef COMMAND
+#undef EXAMPLE
+};
+
+static void put_err(const char *s) {
+    if (write(STDERR_FILENO, s, strlen(s)) < 0) return; /* nothing left to tell it to */
+}
+
+static void on_out_of_memory(size_t wanted) {
+    (void)wanted;
+    put_err("p4c: out of memory [E0006]\n");
+    file_remove_temporaries();
+    _exit(EXIT_RESOURCES);
+}
+
+/* Ends as the signal would, but without files left behind. */
+static void on_end(int number) {
+    file_remove_temporaries();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { CATCH_CRASHES = 0 }; /* the sanitizer's report says more */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+enum { CATCH_CRASHES = 0 };
+#else
+enum { CATCH_CRASHES = 1 };
+#endif
+#else
+enum { CATCH_CRASHES = 1 };
+#endif
+
+static void on_crash(int number) {
+    char line[] = "p4c: a bug in p4c, or code of a damaged artifact: signal 00\n";
+    line[sizeof line - 4] = (char)('0' + number / 10);
+    line[sizeof line - 3] = (char)('0' + number % 10);
+    put_err(line);
+    file_remove_temporaries();
+    _exit(EXIT_BUG);
+}
+
+static void catch_signals(void) {
+    static const int ENDS[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int CRASHES[] = {SIGSEGV, SIGILL, SIGFPE, SIGABRT};
+    for (size_t i = 0; i < COUNT_OF(ENDS); i++)
+        if (signal(ENDS[i], on_end) == SIG_IGN) signal(ENDS[i], SIG_IGN); /* nohup */
+    for (size_t i = 0; CATCH_CRASHES && i < COUNT_OF(CRASHES); i++) signal(CRASHES[i], on_crash);
+}
+
+static bool print_version(bool json, arena *mem, diag *d) {
+    text t = {.mem = mem};
+    text_printf(&t, json ? "{\"version\":\"%s\"}\n" : "p4c %s\n", P4C_VERSION);
+    return app_print(&t, d);
+}
+
+static int run_command(options *o, int argc, char **argv, arena *mem, diag *d) {
+    if (!options_parse(o, argc, argv, mem, d)) return EXIT_USAGE;
+    if (o->version.v) return print_version(o->json.v, mem, d) ? EXIT_DONE : EXIT_RESOURCES;
+    if (!o->help.v) return COMMANDS[o->command](o, mem, d);
+    text t = {.mem = mem};
+    options_help(o, &t);
+    return app_print(&t, d) ? EXIT_DONE : EXIT_RESOURCES;
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b, const char *c) {
+    return !strcmp(word, a) || !strcmp(word, b) || !strcmp(word, c);
+}
+
+static int start(int argc, char **argv, arena *mem, diag *d) {
+    const char *word = argc > 1 ? argv[1] : "";
+    text t = {.mem = mem};
+    options_list_commands(&t);
+    if (argc < 2) {
+        fputs(t.buf.at, stderr);
+        return EXIT_USAGE;
+    }
+    const bool is_help = is_one_of(word, "--help", "-h", "help") || !strcmp(word, "-help");
+    if (is_help && argc == 2) return app_print(&t, d) ? EXIT_DONE : EXIT_RESOURCES;
+    if (is_one_of(word, "--version", "-version", "version"))
+        return print_version(argc > 2 && !strcmp(argv[2], "--json"), mem, d) ? EXIT_DONE
+                                                                             : EXIT_RESOURCES;
+    options o = {0};
+    const char *name = is_help ? argv[2] : word;
+    if (!options_find_command(name, &o.command)) {
+        diag_error(d, DIAG_COMMAND_UNKNOWN, (diag_loc){0}, "unknown command '%s'", name);
+        const char *near = options_nearest_command(name);
+        if (near) diag_note(d, (diag_loc){0}, "did you mean 'p4c %s'?", near);
+        return EXIT_USAGE;
+    }
+    o.program = arena_printf(mem, "p4c %s", name);
+    char *help[] = {"--help"};
+    return is_help ? run_command(&o, 1, help, mem, d) : run_command(&o, argc - 2, argv + 2, mem, d);
+}
+
+int main(int argc, char **argv) {
+    arena_set_oom(on_out_of_memory);
+    catch_signals();
+    arena *mem = arena_open();
+    diag d = {.mem = mem};
+    const int status = app_finish(&d, start(argc, argv, mem, &d));
+    arena_close(mem);
+    return status;
+}

@@ -1,0 +1,65 @@
+/* open_artifact.c - the one place that loads an artifact's code into this process. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "driver/driver.h"
+#include "driver/read_artifact.h"
+#include "runtime/artifact_file.h"
+
+bool read_artifact(const char *path, arena *mem, diag *d, rt_file **out) {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return diag_error(d, DIAG_ARTIFACT_MISSING, (diag_loc){.file = path},
+                          "cannot be opened (%s)", strerror(errno));
+    rt_file *f = arena_new(mem, rt_file);
+    rt_damage why;
+    if (rt_file_open_fd(f, fd, &why)) return *out = f, true;
+    close(fd);
+    char what[256];
+    rt_damage_text(&why, what, sizeof what);
+    return diag_error(d, DIAG_ARTIFACT_OPEN, (diag_loc){.file = path}, "%s", what);
+}
+
+bool read_section(const rt_file *f, const char *path, const char *name, arena *mem, diag *d,
+                  str *out) {
+    const rt_section *s = rt_section_find(&f->header, name);
+    *out = (str){"", 0};
+    if (!s) return true;
+    char *at = arena_get(mem, s->bytes + 1, 64);
+    rt_damage why;
+    *out = (str){at, s->bytes};
+    if (rt_file_read(f, s, 0, at, s->bytes, &why)) return true;
+    char what[256];
+    rt_damage_text(&why, what, sizeof what);
+    return diag_error(d, DIAG_ARTIFACT_OPEN, (diag_loc){.file = path}, "%s", what);
+}
+
+void close_artifact(rt_file *f) { close(f->fd); }
+
+const p4c_api *open_artifact(const char *path, arena *mem, diag *d) {
+    /* the dynamic loader trusts ELF headers and maps what is not there: look at them first */
+    rt_file *f;
+    if (!read_artifact(path, mem, d, &f)) return NULL;
+    close_artifact(f);
+    /* a name without a slash would be looked for in the library path */
+    const char *full = strchr(path, '/') ? path : arena_printf(mem, "./%s", path);
+    void *handle = dlopen(full, RTLD_NOW | RTLD_LOCAL);
+    if (!handle) {
+        diag_error(d, DIAG_ARTIFACT_OPEN, (diag_loc){.file = path},
+                   "the dynamic loader refuses it");
+        diag_note(d, (diag_loc){0}, "%s", dlerror());
+        return NULL;
+    }
+    /* a function pointer from an object pointer: POSIX promises it, C does not */
+    p4c_get_api_fn *get = NULL;
+    void *symbol = dlsym(handle, "p4c_get_api");
+    memcpy(&get, &symbol, sizeof get);
+    const p4c_api *api = get ? get(P4C_API_VERSION) : NULL;
+    if (api) return api;
+    diag_error(d, DIAG_ARTIFACT_OPEN, (diag_loc){.file = path}, "no API of version %u",
+               P4C_API_VERSION);
+    return NULL;
+}

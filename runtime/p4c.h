@@ -92,12 +92,12 @@ typedef struct p4c_model p4c_model;     /* immutable but for its KV blocks; one 
 typedef struct p4c_session p4c_session; /* one sequence: token ids, KV blocks, sampler */
 typedef struct p4c_stream p4c_stream;   /* ids in, whole UTF-8 characters out */
 
-/* Where the runtime gets its own memory (not KV blocks and work space, which are mapped).
- * get: n_bytes > 0 aligned for any type, or NULL; called from any thread. */
+/* Where the runtime gets its own memory (not KV blocks and work space, which are mapped).  Called
+ * from any thread. */
 typedef struct p4c_alloc {
-    void *context;
-    void *(*get)(void *context, size_t n_bytes);
-    void (*put)(void *context, void *p); /* p may be NULL */
+    void *(*alloc)(void *ctx, size_t n_bytes); /* > 0, aligned for any type; NULL: none left */
+    void (*free)(void *ctx, void *p);          /* never NULL */
+    void *ctx;
 } p4c_alloc;
 
 typedef struct p4c_open_params {
@@ -357,16 +357,16 @@ static inline p4c_status p4c_get_section(const p4c_model *model, const char *nam
 static inline void p4c_free(const p4c_model *model, void *p) { p4c_api_of(model)->free(model, p); }
 
 /* Text to ids.  flags: P4C_PARSE_SPECIAL.  Any bytes are accepted.  *ids is never NULL. */
-static inline p4c_status p4c_tokenize(const p4c_model *model, const char *text, size_t n_bytes,
+static inline p4c_status p4c_tokenize(const p4c_model *model, const char *utf8, size_t n_bytes,
                                       unsigned flags, int32_t **ids, size_t *n_ids,
                                       p4c_error *error) {
-    return p4c_api_of(model)->tokenize(model, text, n_bytes, flags, ids, n_ids, error);
+    return p4c_api_of(model)->tokenize(model, utf8, n_bytes, flags, ids, n_ids, error);
 }
 /* Ids to text.  flags: P4C_SKIP_SPECIAL.  Bytes that are no UTF-8 become U+FFFD. */
 static inline p4c_status p4c_detokenize(const p4c_model *model, const int32_t *ids, size_t n_ids,
-                                        unsigned flags, char **text, size_t *n_bytes,
+                                        unsigned flags, char **utf8, size_t *n_bytes,
                                         p4c_error *error) {
-    return p4c_api_of(model)->detokenize(model, ids, n_ids, flags, text, n_bytes, error);
+    return p4c_api_of(model)->detokenize(model, ids, n_ids, flags, utf8, n_bytes, error);
 }
 /* Renders {"messages": [...], "tools": [...]?, "add_generation_prompt": bool? (default true)}, or
  * the list of messages alone, with the model's chat template.  Release chat->text and chat->ids
@@ -381,14 +381,14 @@ static inline p4c_status p4c_stream_open(const p4c_model *model, unsigned flags,
                                          p4c_stream **stream, p4c_error *error) {
     return p4c_api_of(model)->stream_open(model, flags, stream, error);
 }
-static inline p4c_status p4c_stream_add(p4c_stream *stream, int32_t id, const char **text,
+static inline p4c_status p4c_stream_add(p4c_stream *stream, int32_t id, const char **utf8,
                                         size_t *n_bytes, p4c_error *error) {
-    return p4c_api_of(stream)->stream_add(stream, id, text, n_bytes, error);
+    return p4c_api_of(stream)->stream_add(stream, id, utf8, n_bytes, error);
 }
 /* What is left; an unfinished character becomes U+FFFD.  The stream can then start anew. */
-static inline p4c_status p4c_stream_end(p4c_stream *stream, const char **text, size_t *n_bytes,
+static inline p4c_status p4c_stream_end(p4c_stream *stream, const char **utf8, size_t *n_bytes,
                                         p4c_error *error) {
-    return p4c_api_of(stream)->stream_end(stream, text, n_bytes, error);
+    return p4c_api_of(stream)->stream_end(stream, utf8, n_bytes, error);
 }
 static inline void p4c_stream_close(p4c_stream *stream) {
     if (stream) p4c_api_of(stream)->stream_close(stream);

@@ -1,0 +1,242 @@
+/* step_cpu.c - the plan walker. */
+#include "runtime/step_cpu.h"
+
+#include <stdatomic.h>
+
+#include "runtime/dummy.h"
+#include "runtime/fail.h"
+#include "runtime/fpmode.h"
+#include "runtime/pages.h"
+#include "runtime/threads.h"
+
+/* A launch with everything looked up that does not change from step to step. */
+typedef struct bound_launch {
+    const rt_kernel_entry *kernel[RT_N_CLASSES];
+    void *operand[RT_MAX_OPERANDS];
+    const rt_launch *launch;
+} bound_launch;
+
+/* A place in bound_launch.operand that holds the step's logits. */
+typedef void **logits_place;
+
+typedef struct thread_units {
+    atomic_ullong n;
+    char pad[64 - sizeof(atomic_ullong)];
+} thread_units;
+
+struct rt_executor {
+    rt_alloc mem;
+    const rt_tables *tables;
+    rt_pool *pool;
+    bound_launch *launch; /* [n_launches] */
+    logits_place *place;  /* [n_places] */
+    uint32_t n_launches, n_places;
+    uint8_t *arena, *scratch, *made_up;
+    uint64_t arena_bytes, scratch_bytes, scratch_stride, made_up_bytes;
+    thread_units *units; /* [threads] */
+    /* the step at hand */
+    const rt_step_run *run;
+    bool stop; /* written between barriers */
+};
+
+/* ---- opening ---- */
+
+static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
+
+static void *place_of(rt_executor *x, const uint8_t *weights, const rt_operand *o) {
+    switch (o->space) {
+    case RT_SPACE_arena:
+        return x->arena + o->offset;
+    case RT_SPACE_weights:
+        return (void *)(uintptr_t)(weights + o->offset); /* kernels only read */
+    case RT_SPACE_number:
+        return (void *)(uintptr_t)o->offset;
+    default:
+        return NULL;
+    }
+}
+
+static bool bind(rt_executor *x, const rt_variant *variant, const uint8_t *weights) {
+    const rt_tables *const t = x->tables;
+    size_t n_places = 0;
+    for (uint32_t i = 0; i < x->n_launches; i++)
+        for (uint32_t o = 0; o < t->launch[i].n_operands; o++)
+            n_places += t->launch[i].operand[o].space == RT_SPACE_logits;
+    x->launch = rt_get(&x->mem, (size_t)x->n_launches + 1, sizeof *x->launch);
+    x->place = rt_get(&x->mem, n_places + 1, sizeof *x->place);
+    if (!x->launch || !x->place) return false;
+    for (uint32_t i = 0; i < x->n_launches; i++) {
+        const rt_launch *const l = &t->launch[i];
+        bound_launch *const b = &x->launch[i];
+        *b = (bound_launch){.launch = l};
+        for (int c = 0; c < RT_N_CLASSES; c++) b->kernel[c] = &variant->kernels[l->kernel[c]];
+        for (uint32_t o = 0; o < l->n_operands; o++) {
+            b->operand[o] = place_of(x, weights, &l->operand[o]);
+            if (l->operand[o].space == RT_SPACE_logits) x->place[x->n_places++] = &b->operand[o];
+        }
+    }
+    return true;
+}
+
+/* Entries are handed out in turn: they are many, and the large ones stand apart. */
+static void make_up(void *context, int thread) {
+    rt_executor *const x = context;
+    const uint64_t step = (uint64_t)rt_pool_size(x->pool);
+    for (uint64_t i = (uint64_t)thread; i < x->tables->n_dummy; i += step)
+        rt_dummy_fill(&x->tables->dummy[i], x->tables->meta->dummy_seed, x->made_up);
+}
+
+p4c_status rt_exec_open(const rt_alloc *mem, const rt_tables *tables, const rt_variant *variant,
+                        int n_threads, rt_executor **out, p4c_error *error) {
+    rt_executor *const x = rt_get(mem, 1, sizeof *x);
+    if (!x) return rt_fail_memory(error, "the plan");
+    memset(x, 0, sizeof *x);
+    x->mem = *mem;
+    x->tables = tables;
+    x->n_launches = tables->plan->n_launches;
+    x->arena_bytes = round_up(tables->plan->arena_bytes + 1, 64);
+    x->scratch_stride = round_up(tables->plan->scratch_bytes + 1, 4096); /* no shared lines */
+    x->scratch_bytes = x->scratch_stride * (uint64_t)n_threads;
+    const uint8_t *weights = tables->weights;
+    if (tables->n_dummy) {
+        x->made_up_bytes = tables->weights_bytes;
+        x->made_up = rt_pages_get(x->made_up_bytes);
+        weights = x->made_up;
+    }
+    x->arena = rt_pages_get(x->arena_bytes);
+    x->scratch = rt_pages_get(x->scratch_bytes);
+    x->units = rt_get(mem, (size_t)n_threads, sizeof *x->units);
+    p4c_status s = P4C_OK;
+    if (!x->arena || !x->scratch || !x->units || (tables->n_dummy && !weights) ||
+        !bind(x, variant, weights))
+        s = rt_fail_memory(error, "the plan");
+    else s = rt_pool_open(mem, n_threads, &x->pool, error);
+    if (s != P4C_OK) {
+        rt_exec_close(x);
+        return s;
+    }
+    for (int i = 0; i < n_threads; i++) atomic_init(&x->units[i].n, 0);
+    if (tables->n_dummy) rt_pool_run(x->pool, make_up, x);
+    *out = x;
+    return P4C_OK;
+}
+
+void rt_exec_close(rt_executor *x) {
+    if (!x) return;
+    rt_pool_close(x->pool);
+    rt_pages_put(x->arena, x->arena_bytes);
+    rt_pages_put(x->scratch, x->scratch_bytes);
+    rt_pages_put(x->made_up, x->made_up_bytes);
+    rt_release(&x->mem, x->units);
+    rt_release(&x->mem, x->place);
+    rt_release(&x->mem, x->launch);
+    const rt_alloc mem = x->mem;
+    rt_release(&mem, x);
+}
+
+int rt_exec_threads(const rt_executor *x) { return rt_pool_size(x->pool); }
+
+void rt_exec_units(const rt_executor *x, uint64_t *units, uint32_t n) {
+    const uint32_t n_threads = (uint32_t)rt_pool_size(x->pool);
+    for (uint32_t i = 0; i < n && i < n_threads; i++)
+        units[i] = atomic_load_explicit(&x->units[i].n, memory_order_relaxed);
+}
+
+/* ---- running ---- */
+
+/* Tokens or rows that a launch covers in this step. */
+static int64_t extent(const rt_executor *x, const rt_launch *l) {
+    return l->n_is_rows ? x->run->step->R : x->run->step->T;
+}
+
+static const rt_kernel_entry *kernel_for(const bound_launch *b, int64_t n) {
+    return b->kernel[n == 1 ? 0 : n <= 8 ? 1 : 2];
+}
+
+static int64_t units_of(const rt_kernel_entry *k, int64_t n) {
+    return k->per_token ? k->units * n : k->units;
+}
+
+/* This thread's share of a launch; returns its work units. */
+static uint64_t run_share(rt_executor *x, const bound_launch *b, int thread, int n_threads) {
+    const int64_t n = extent(x, b->launch);
+    if (!n) return 0;
+    const rt_kernel_entry *const k = kernel_for(b, n);
+    const int64_t units = units_of(k, n);
+    const int64_t begin = units * thread / n_threads, end = units * (thread + 1) / n_threads;
+    if (begin == end) return 0;
+    k->fn(x->run->step, b->operand, n, begin, end,
+          x->scratch + x->scratch_stride * (uint64_t)thread);
+    return (uint64_t)(end - begin);
+}
+
+static void poll(void *context) {
+    rt_executor *const x = context;
+    if (x->run->is_cancelled && x->run->is_cancelled(x->run->context)) x->stop = true;
+}
+
+static void walk(void *context, int thread) {
+    rt_executor *const x = context;
+    const int n_threads = rt_pool_size(x->pool);
+    const uint64_t mode = rt_fp_enter();
+    uint64_t units = 0;
+    for (uint32_t i = 0; i < x->n_launches; i++) {
+        if (x->launch[i].launch->barrier) {
+            rt_pool_barrier(x->pool, poll, x);
+            if (x->stop) break;
+        }
+        units += run_share(x, &x->launch[i], thread, n_threads);
+    }
+    rt_fp_set(mode);
+    atomic_fetch_add_explicit(&x->units[thread].n, units, memory_order_relaxed);
+}
+
+static void report(rt_executor *x, uint32_t index, uint64_t ns) {
+    const bound_launch *const b = &x->launch[index];
+    const rt_launch *const l = b->launch;
+    const int64_t n = extent(x, l);
+    if (!n) return;
+    const rt_kernel_entry *const k = kernel_for(b, n);
+    const uint32_t space = l->n_operands ? l->operand[l->result].space : RT_SPACE_none;
+    const bool has_place = space == RT_SPACE_arena || space == RT_SPACE_logits;
+    const p4c_launch launch = {
+        .index = index,
+        .op = l->op,
+        .operand = l->result,
+        .kernel = l->kernel[n == 1   ? 0
+                            : n <= 8 ? 1
+                                     : 2],
+        .n = n,
+        .n_units = units_of(k, n),
+        .ns = ns,
+        .result = has_place ? b->operand[l->result] : NULL,
+    };
+    x->run->watch(x->run->watch_context, &launch);
+}
+
+/* The same with all threads waiting before and behind each launch. */
+static void walk_watched(void *context, int thread) {
+    rt_executor *const x = context;
+    const int n_threads = rt_pool_size(x->pool);
+    const uint64_t mode = rt_fp_get();
+    uint64_t units = 0;
+    for (uint32_t i = 0; i < x->n_launches; i++) {
+        rt_pool_barrier(x->pool, poll, x);
+        if (x->stop) break;
+        const uint64_t start_ns = thread ? 0 : rt_now_ns();
+        rt_fp_set(RT_FP_STEP);
+        units += run_share(x, &x->launch[i], thread, n_threads);
+        rt_fp_set(mode);
+        rt_pool_barrier(x->pool, NULL, NULL);
+        if (!thread) report(x, i, rt_now_ns() - start_ns);
+    }
+    atomic_fetch_add_explicit(&x->units[thread].n, units, memory_order_relaxed);
+}
+
+bool rt_exec_run(rt_executor *x, const rt_step_run *run) {
+    x->run = run;
+    x->stop = false;
+    for (uint32_t i = 0; i < x->n_places; i++) *x->place[i] = run->logits;
+    rt_pool_run(x->pool, run->watch ? walk_watched : walk, x);
+    return !x->stop;
+}

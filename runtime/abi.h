@@ -114,10 +114,20 @@ extern const rt_image p4c_image __attribute__((visibility("hidden")));
 /* ---- the data segment: header, sections; the last PT_LOAD of the file, 2 MiB aligned ---- */
 
 #define RT_MAGIC "p4c\x1a" "art\n"
-enum { RT_MAX_SECTIONS = 32, RT_SECTION_ALIGN = 64, RT_DATA_ALIGN = 2 << 20 };
+#define RT_END_MAGIC "\nart\x1a" "p4c"
+enum {
+    RT_MAX_SECTIONS = 32,
+    RT_SECTION_ALIGN = 64,
+    RT_DATA_ALIGN = 2 << 20,
+    RT_HEADER_BYTES = 4096, /* rt_header and zeros: section "header" */
+};
 
+/* In file order: "elf" (the program, up to the data segment), "header", "meta", "plan", "tokenizer", "template",
+ * "config", "options", "ir", "dummy" (with --load-format dummy), "weights", "end"; "pad0", "pad1", ... wherever bytes are
+ * needed for alignment.  Each begins where the one before ended, so that they cover the whole file.  A section may be
+ * empty.  Alignment RT_SECTION_ALIGN; "weights" RT_DATA_ALIGN; none for pads. */
 typedef struct rt_section {
-    char name[16];           /* "elf" "header" "meta" "plan" "tokenizer" "template" "config" "options" "ir" "weights" "pad…" */
+    char name[16];           /* ends in NUL, rest zero */
     uint64_t offset, bytes;  /* of the data segment; section "elf": of the file, from 0 */
     uint8_t blake3[32];      /* of the bytes; of section "header": with its own sum zeroed */
 } rt_section;
@@ -127,8 +137,36 @@ typedef struct rt_header {
     uint32_t abi, n_sections;
     char version[32];       /* of p4c */
     uint64_t data_bytes;    /* of the whole segment */
-    rt_section section[RT_MAX_SECTIONS];
+    rt_section section[RT_MAX_SECTIONS]; /* zero from n_sections on */
 } rt_header;
+
+/* The data segment in a loaded artifact: rt_header, defined by the linker script. */
+extern const uint8_t p4c_data[] __attribute__((visibility("hidden")));
+
+/* Section "end".  Its last byte is not zero, so that a file cut anywhere is seen when it is loaded. */
+typedef struct rt_end {
+    uint64_t data_bytes; /* as in the header */
+    uint8_t zero[48];
+    char magic[8]; /* RT_END_MAGIC, without a NUL */
+} rt_end;
+
+/* Section "dummy": how to make up the bytes of section "weights", which is empty then (runtime/dummy.h).
+ * rt_dummy entries in order of offset; bytes between them are zero. */
+typedef enum rt_fill {
+    RT_FILL_f32,  /* any float: uniform in -b .. b */
+    RT_FILL_f16,
+    RT_FILL_bf16,
+    RT_FILL_ones, /* f32 near 1: norm weights */
+    RT_FILL_i4,   /* LAYOUT_r16k8 */
+    RT_FILL_order, /* i32 0, 1, ... group - 1, then -1: column order, no reordering */
+} rt_fill;
+typedef struct rt_dummy {
+    uint64_t offset, bytes; /* as in section "weights" */
+    uint32_t fill;
+    uint32_t group; /* i4: columns of a packed group, a multiple of 8; order: columns of the matrix */
+    uint32_t zeros; /* i4: groups have zero points */
+    float scale;    /* b; i4: size of a group's scale */
+} rt_dummy;
 
 /* Section "meta". */
 enum { RT_MAX_STOPS = 16 };

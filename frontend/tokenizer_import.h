@@ -17,13 +17,10 @@
 #include "base/diag.h"
 #include "base/str.h"
 #include "base/util.h"
+#include "frontend/blob.h"
 
-typedef struct fe_blob {
-    const uint8_t *at; /* 64-byte aligned */
-    size_t n;
-} fe_blob;
-
-/* Makes the table (runtime/tokenizer_abi.h) of the tokenizer in folder `dir`; it lives in mem.
+/* Makes the table (runtime/tokenizer_abi.h) of the tokenizer in folder `dir`; it lives in
+ * mem, 64-byte aligned.
  * vocab_size: rows of the model's embedding, every id must be below it; 0: not known.  Same files,
  * same bytes. */
 P4C_CHECKED bool fe_import_tokenizer(const char *dir, int64_t vocab_size, arena *mem, diag *d,

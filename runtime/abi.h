@@ -91,17 +91,9 @@ typedef struct rt_plan {
 
 /* ---- what the linker places: one table of kernels for each variant ---- */
 
-/* CPU features a variant needs; base/cpuinfo.h reports the same bits. */
-enum {
-    RT_CPU_x86_64_v3 = 1 << 0,
-    RT_CPU_avx_vnni = 1 << 1,
-    RT_CPU_avx512_vnni = 1 << 2, /* F BW DQ VL CD VNNI */
-    RT_CPU_avx512_bf16 = 1 << 3,
-};
-
 typedef struct rt_variant {
     const char *name;        /* "x86-64-v3", "avxvnni", "avx512vnni", "avx512bf16" */
-    uint64_t needs;          /* RT_CPU_* bits; 0 under --soft-isa beyond v3 */
+    uint64_t needs;          /* CPU_* of base/cpuinfo.h; those of v3 alone under --soft-isa */
     const rt_kernel_entry *kernels; /* [plan.n_kernels] */
 } rt_variant;
 

@@ -192,23 +192,6 @@ p4c_status rt_load_tables(const rt_model_source *source, rt_tables *out, p4c_err
 
 /* ---- code ---- */
 
-uint64_t rt_cpu_bits(void) {
-    static const struct {
-        uint32_t cpuinfo;
-        uint64_t bit;
-    } MAP[] = {
-        {CPU_X86_64_V3, RT_CPU_x86_64_v3},
-        {CPU_AVX_VNNI, RT_CPU_avx_vnni},
-        {CPU_AVX512 | CPU_AVX512_VNNI, RT_CPU_avx512_vnni},
-        {CPU_AVX512 | CPU_AVX512_BF16, RT_CPU_avx512_bf16},
-    };
-    const uint32_t have = cpu_features();
-    uint64_t bits = 0;
-    for (size_t i = 0; i < sizeof MAP / sizeof *MAP; i++)
-        if ((have & MAP[i].cpuinfo) == MAP[i].cpuinfo) bits |= MAP[i].bit;
-    return bits;
-}
-
 p4c_status rt_pick_variant(const rt_image *image, uint64_t bits, const char *name,
                            const rt_variant **out, p4c_error *error) {
     if (image->abi != RT_ABI || !image->n_variants) return bad(error, "its table of kernels");

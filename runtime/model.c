@@ -93,7 +93,7 @@ p4c_status rt_model_open(const rt_model_source *source, const p4c_api *api,
     if (!take_params(params, &p)) return rt_fail(error, P4C_ERR_ARGUMENT, "params.size is not set");
     p4c_status s = check_params(&p, error);
     if (s == P4C_OK) s = rt_load_tables(source, &tables, error);
-    if (s == P4C_OK) s = rt_pick_variant(source->image, rt_cpu_bits(), p.cpu, &variant, error);
+    if (s == P4C_OK) s = rt_pick_variant(source->image, cpu_features(), p.cpu, &variant, error);
     if (s == P4C_OK) s = rt_check_kernels(variant, &tables, error);
     if (s == P4C_OK) s = kv_limit(tables.meta, p.kv_bytes, &kv_blocks, error);
     if (s != P4C_OK) return s;

@@ -7,6 +7,7 @@
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <string.h>
 
+#include "base/cpuinfo.h"
 #include "base/str.h"
 #include "codegen/codegen.h"
 #include "codegen/cpu/kernel.h"

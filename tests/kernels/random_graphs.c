@@ -84,15 +84,7 @@ static double difference(const float *a, const float *b, int64_t n, double *scal
     return worst;
 }
 
-static bool runs_here(const rt_variant *v) {
-    const uint32_t cpu = cpu_features();
-    uint64_t have = 0;
-    if (cpu & CPU_X86_64_V3) have |= RT_CPU_x86_64_v3;
-    if (cpu & CPU_AVX_VNNI) have |= RT_CPU_avx_vnni;
-    if (cpu & CPU_AVX512_VNNI) have |= RT_CPU_avx512_vnni;
-    if (cpu & CPU_AVX512_BF16) have |= RT_CPU_avx512_bf16;
-    return (v->needs & ~have) == 0;
-}
+static bool runs_here(const rt_variant *v) { return (v->needs & ~(uint64_t)cpu_features()) == 0; }
 
 /* What rounding activations (and the KV cache) may do to outputs of unit scale, several products
  * deep. */

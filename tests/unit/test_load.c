@@ -1,3 +1,4 @@
+#include "base/cpuinfo.h"
 #include "runtime/load.h"
 
 #include <stdlib.h>
@@ -216,10 +217,10 @@ static void made_up_weights_have_a_table(void) {
 /* ---- variants ---- */
 
 enum {
-    V3 = RT_CPU_x86_64_v3,
-    VNNI = RT_CPU_avx_vnni,
-    V4 = RT_CPU_avx512_vnni,
-    BF16 = RT_CPU_avx512_bf16
+    V3 = CPU_X86_64_V3,
+    VNNI = CPU_AVX_VNNI,
+    V4 = CPU_AVX512_VNNI,
+    BF16 = CPU_AVX512_BF16
 };
 static const rt_variant VARIANTS[] = {
     {"x86-64-v3", V3, NULL},

@@ -35,6 +35,8 @@ typedef struct leaf_kind {
     void (*params)(tile *t);
     /* codes of columns k0 .. + n <= TILE_COLS, all of t->group: code[i * step + j] */
     void (*codes)(const tile *t, int64_t k0, int64_t n, int64_t step, uint8_t *code);
+    /* dword[i] of r16k8 from 8 columns, all of t->group or padding; NULL: made from codes */
+    void (*dwords)(const tile *t, const int32_t *column, uint32_t *dword);
 } leaf_kind;
 
 static int64_t group_by_place(const ir_op *op, int64_t k) {
@@ -80,6 +82,44 @@ static void gptq_codes(const tile *t, int64_t k0, int64_t n, int64_t step, uint8
          * row */
         const uint8_t *byte = data + ((k / 8) * N + t->row0) * 4 + k % 8 / 2;
         for (int64_t i = 0; i < t->n_rows; i++) code[i * step + j] = byte[4 * i] >> in_byte & 15;
+    }
+}
+
+static uint8_t padding_code(uint8_t zero) { return zero < MAX_CODE ? zero : MAX_CODE; }
+
+/* Eight nibbles in order of columns, as gptq has them, to byte b = n[b] | n[4 + b] << 4. */
+static uint32_t spread(uint32_t w) {
+    uint32_t low = w & 0xffff, high = w >> 16;
+    low = (low | low << 8) & 0x00ff00ff;
+    low = (low | low << 4) & 0x0f0f0f0f;
+    high = (high | high << 8) & 0x00ff00ff;
+    high = (high | high << 4) & 0x0f0f0f0f;
+    return low | high << 4;
+}
+
+static bool is_one_word(const int32_t *column) {
+    for (int j = 0; j < 8; j++)
+        if (column[j] != column[0] + j) return false;
+    return column[0] >= 0 && column[0] % 8 == 0;
+}
+
+static void gptq_dwords(const tile *t, const int32_t *column, uint32_t *dword) {
+    const ir_op *w = t->leaf;
+    const int64_t N = w->type.dim[0], n = t->n_rows;
+    const uint8_t *data = const_bytes(w, &w->source.data) + t->row0 * 4;
+    if (is_one_word(column)) {
+        const uint8_t *word = data + column[0] / 8 * N * 4;
+        for (int64_t i = 0; i < n; i++) dword[i] = spread(load_u32(word + 4 * i));
+        return;
+    }
+    memset(dword, 0, (size_t)n * sizeof *dword);
+    for (int j = 0; j < 8; j++) {
+        const int to = j < 4 ? 8 * j : 8 * (j - 4) + 4, from = 4 * (column[j] & 7);
+        const uint8_t *word = data + column[j] / 8 * N * 4;
+        if (column[j] < 0)
+            for (int64_t i = 0; i < n; i++) dword[i] |= (uint32_t)padding_code(t->zero[i]) << to;
+        else
+            for (int64_t i = 0; i < n; i++) dword[i] |= (load_u32(word + 4 * i) >> from & 15) << to;
     }
 }
 
@@ -146,9 +186,9 @@ static void quant_codes(const tile *t, int64_t k0, int64_t n, int64_t step, uint
 
 /* ---- leaves ---- */
 
-static const leaf_kind GPTQ = {gptq_group_of, gptq_params, gptq_codes};
-static const leaf_kind SEED = {seed_group_of, seed_params, seed_codes};
-static const leaf_kind QUANT = {group_by_place, quant_params, quant_codes};
+static const leaf_kind GPTQ = {gptq_group_of, gptq_params, gptq_codes, gptq_dwords};
+static const leaf_kind SEED = {seed_group_of, seed_params, seed_codes, NULL};
+static const leaf_kind QUANT = {group_by_place, quant_params, quant_codes, NULL};
 
 static bool is_packed_file(const ir_op *leaf) {
     return leaf->kind == OP_weight && leaf->source.kind == SOURCE_file &&
@@ -394,13 +434,19 @@ static void group_codes(const tile *t, const leaf_kind *kind, const int32_t *col
     for (int64_t j = 0, run; j < n; j += run) {
         run = 1;
         if (column[j] < 0) {
-            for (int64_t i = 0; i < t->n_rows; i++)
-                code[i * step + j] = t->zero[i] < MAX_CODE ? t->zero[i] : MAX_CODE;
+            for (int64_t i = 0; i < t->n_rows; i++) code[i * step + j] = padding_code(t->zero[i]);
             continue;
         }
         while (j + run < n && column[j + run] == column[j] + run) run++;
         kind->codes(t, column[j], run, step, code + j);
     }
+}
+
+/* Columns of packed group p, made up in `natural` where there is no table. */
+static const int32_t *columns_of(const ir_groups *g, int64_t p, int32_t natural[TILE_COLS]) {
+    if (g->column) return g->column + p * g->group;
+    for (int64_t j = 0; j < g->group; j++) natural[j] = (int32_t)(p * g->group + j);
+    return natural;
 }
 
 void ir_const_codes(const ir_op *op, const ir_groups *g, int64_t row0, int64_t n_rows,
@@ -416,9 +462,7 @@ void ir_const_codes(const ir_op *op, const ir_groups *g, int64_t row0, int64_t n
         const leaf_kind *kind = kind_of(t.leaf);
         for (int64_t p = 0; p < g->n_groups; p++) {
             int32_t natural[TILE_COLS];
-            const int32_t *column = g->column ? g->column + p * g->group : natural;
-            for (int64_t j = 0; j < g->group && !g->column; j++)
-                natural[j] = (int32_t)(p * g->group + j);
+            const int32_t *column = columns_of(g, p, natural);
             use_group(&t, kind, kind->group_of(t.leaf, column[0]), has_f16_scales(op));
             group_codes(&t, kind, column, g->group, width, code + done * width + p * g->group);
             for (int64_t i = 0; i < t.n_rows; i++) {
@@ -428,4 +472,85 @@ void ir_const_codes(const ir_op *op, const ir_groups *g, int64_t row0, int64_t n
         }
         done += t.n_rows;
     }
+}
+
+static void store_u16(uint8_t *p, uint16_t v) {
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+}
+
+static void store_u32(uint8_t *p, uint32_t v) {
+    store_u16(p, (uint16_t)v);
+    store_u16(p + 2, (uint16_t)(v >> 16));
+}
+
+static uint32_t dword_of(const uint8_t *code) {
+    uint32_t w = 0;
+    for (int b = 0; b < 4; b++) w |= (uint32_t)(code[b] | code[4 + b] << 4) << 8 * b;
+    return w;
+}
+
+/* Rows of one leaf on their way into a block. */
+typedef struct piece {
+    tile t;
+    int64_t lane0; /* lanes of the block they are */
+    uint8_t *block;
+} piece;
+
+/* Packed group p of a piece. */
+static void pack_group(const piece *w, const leaf_kind *kind, const ir_type *type, int64_t p,
+                       const int32_t *column) {
+    const int64_t n_columns = ir_packed_group(type), n_rows = w->t.n_rows;
+    uint8_t code[IR_BLOCK_ROWS * TILE_COLS];
+    uint32_t dword[IR_BLOCK_ROWS];
+    if (!kind->dwords) group_codes(&w->t, kind, column, n_columns, TILE_COLS, code);
+    uint8_t *out = w->block + p * ir_block_bytes(type, 1);
+    for (int64_t c = 0; c < n_columns / 8; c++) {
+        uint8_t *to = out + (c * IR_BLOCK_ROWS + w->lane0) * 4;
+        if (kind->dwords) kind->dwords(&w->t, column + 8 * c, dword);
+        else
+            for (int64_t i = 0; i < n_rows; i++) dword[i] = dword_of(code + i * TILE_COLS + 8 * c);
+        for (int64_t i = 0; i < n_rows; i++) store_u32(to + 4 * i, dword[i]);
+    }
+    uint8_t *scale = out + n_columns / 8 * IR_BLOCK_ROWS * 4, *zero = scale + IR_BLOCK_ROWS * 2;
+    for (int64_t i = 0; i < n_rows; i++) {
+        store_u16(scale + 2 * (w->lane0 + i), f32_to_f16(w->t.scale[i]));
+        if (type->zeros) zero[w->lane0 + i] = w->t.zero[i];
+    }
+}
+
+/* Group by group, so that neighbouring blocks take the columns of a gptq weight while its pages are
+ * at hand. */
+static void pack_pieces(const ir_type *type, const ir_groups *g, piece *pieces, int n) {
+    for (int64_t p = 0; p < g->n_groups; p++) {
+        int32_t natural[TILE_COLS];
+        const int32_t *column = columns_of(g, p, natural);
+        for (int i = 0; i < n; i++) {
+            const leaf_kind *kind = kind_of(pieces[i].t.leaf);
+            use_group(&pieces[i].t, kind, kind->group_of(pieces[i].t.leaf, column[0]), true);
+            pack_group(&pieces[i], kind, type, p, column);
+        }
+    }
+}
+
+void const_i4_blocks(const ir_op *pack, const ir_groups *g, int64_t block0, int64_t n_blocks,
+                     uint8_t *out) {
+    enum { AT_ONCE = 32 };
+    piece pieces[AT_ONCE];
+    int n_pieces = 0;
+    assert(g->group <= TILE_COLS);
+    for (int64_t b = 0; b < n_blocks; b++) {
+        int64_t row;
+        const int64_t n = const_block_rows(pack, block0 + b, &row);
+        for (int64_t done = 0; done < n;) {
+            pieces[n_pieces] = (piece){.t = tile_at(pack, row + done, n - done),
+                                       .lane0 = done,
+                                       .block = out + b * ir_block_bytes(&pack->type, g->n_groups)};
+            done += pieces[n_pieces++].t.n_rows;
+            if (n_pieces < AT_ONCE) continue;
+            pack_pieces(&pack->type, g, pieces, n_pieces);
+            n_pieces = 0;
+        }
+    }
+    pack_pieces(&pack->type, g, pieces, n_pieces);
 }

@@ -3,6 +3,7 @@
 #ifndef P4C_IR_CONST_READ_H
 #define P4C_IR_CONST_READ_H
 
+#include "ir/const.h"
 #include "ir/ir.h"
 
 /* Values of rows row0 .. + n_rows, columns k0 .. + n_cols, row-major without gaps, as float32.  Any
@@ -27,6 +28,12 @@ const ir_op *const_i4_leaf(const ir_op *op, int64_t *row, int64_t *n_rows);
 
 /* Packed groups of an i4 constant, exact with perm too. */
 int64_t const_n_packed_groups(const ir_op *op);
+
+/* Rows of a block of a packed weight are neighbours: the first one, and how many before padding. */
+int64_t const_block_rows(const ir_op *pack, int64_t block, int64_t *first);
+/* Blocks block0 .. + n_blocks of an i4 constant in layout r16k8; out zeroed before. */
+void const_i4_blocks(const ir_op *pack, const ir_groups *g, int64_t block0, int64_t n_blocks,
+                     uint8_t *out);
 
 /* Whether ir_same_columns can look at the groups: a seed, a mapped file, or no act-order at all. */
 bool const_columns_known(const ir_op *op);

@@ -1,7 +1,8 @@
 /* fuse_attention.c - attention as one op that keeps a running maximum and sum per query, so that
- * the scores never reach memory. attn_mix(softmax(attn_mask(scale(attn_scores(q, kv, seqs), by),
- * seqs)), kv, seqs)  ->  attention(q, kv, seqs) A missing scale is a factor of one.  Scores in any
- * other form have no kernel.
+ * the scores never reach memory.
+ *   attn_mix(softmax(attn_mask(scale(attn_scores(q, kv, seqs)), seqs)), kv, seqs)
+ *       ->  attention(q, kv, seqs)
+ * A missing scale is a factor of one.  Scores in any other form have no kernel.
  */
 #include "passes/pass.h"
 #include "passes/rewrite.h"

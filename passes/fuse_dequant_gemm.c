@@ -1,10 +1,11 @@
 /* fuse_dequant_gemm.c - every matrix product with a weight becomes what the kernels compute.
- *   matmul(x, dequant(w))  ->  linear(act(x), w)     the weight stays packed in memory, is unpacked
- * in registers matmul(x, w)           ->  linear(act(x), w) act is x in the element type that goes
- * with the weight's (schemes.def).  Products of the same x share one act where type, groups and
- * column order are the same.
+ *   matmul(x, dequant(w))  ->  linear(act(x), w)
+ *   matmul(x, w)           ->  linear(act(x), w)
+ * Why: the weight stays packed in memory and is unpacked in registers.  act is x in the element
+ * type that goes with the weight's (schemes.def).  Products of the same x share one act where
+ * type, groups and column order are the same.
  */
-#include "passes/columns.h"
+#include "ir/const.h"
 #include "passes/rewrite.h"
 #include "passes/scheme.h"
 
@@ -22,16 +23,16 @@ static ir_dtype act_dtype_for(ir_dtype weight) {
     return DT_COUNT;
 }
 
-static bool serves(const made *m, const ir_op *w, ir_dtype act, arena *scratch) {
+static bool serves(const made *m, const ir_op *w, ir_dtype act) {
     if (m->act->type.dtype != act) return false;
     if (w->type.dtype != DT_i4) return m->w->type.dtype != DT_i4;
-    return m->w->type.dtype == DT_i4 && pass_same_columns(m->w, w, scratch);
+    return m->w->type.dtype == DT_i4 && ir_same_columns(m->w, w);
 }
 
 static ir_op *act_for(ir_graph *g, pass_ctx *px, ir_op *x, ir_op *w) {
     const ir_dtype dtype = act_dtype_for(w->type.dtype);
     for (const made *m = x->note; m; m = m->next)
-        if (serves(m, w, dtype, px->scratch)) return m->act;
+        if (serves(m, w, dtype)) return m->act;
     ir_op *const in[] = {x, w};
     const ir_attr attrs[] = {IR_I64(act, dtype), IR_I64(group, w->type.group)};
     ir_op *const act = ir_add(g, OP_act, w->type.perm ? 2 : 1, in, w->type.group ? 2 : 1, attrs);

@@ -1,8 +1,8 @@
 /* fuse_epilogue.c - what is done to a product's result, while it is still in registers.
- *   mul(silu(slice(y: first half)), slice(y: second half)), y = linear(a, w)  ->  linear(a, w)
- * {epilogue="swiglu"} the same of any other y                                                   ->
- * swiglu(y) add(linear(a, w), residual)                                               ->  linear(a,
- * w, residual) {epilogue="add"}
+ *   mul(silu(slice(y: first half)), slice(y: second half))
+ *                                ->  linear(a, w) {epilogue="swiglu"}   where y = linear(a, w)
+ *                                ->  swiglu(y)                          where y is anything else
+ *   add(linear(a, w), residual)  ->  linear(a, w, residual) {epilogue="add"}
  */
 #include "passes/pass.h"
 #include "passes/rewrite.h"

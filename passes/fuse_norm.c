@@ -3,7 +3,6 @@
  * Where several acts take the same normed value, each norms for itself; where anything else reads
  * it, the rmsnorm stays, and they read it too.
  */
-#include "passes/columns.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
@@ -21,7 +20,7 @@ static bool only_acts_read(const ir_graph *g, const ir_op *norm) {
 static bool fuse(ir_graph *g, ir_op *norm, ir_op *act) {
     ir_op *in[3] = {norm->in[0], norm->in[1]};
     int n_in = 2, n_attrs = 0;
-    const int order = pass_order_operand(act);
+    const int order = rw_order_operand(act);
     if (order) in[n_in++] = act->in[order];
     ir_attr attrs[ATTR_COUNT];
     for (int i = 0; i < act->n_attrs; i++) attrs[n_attrs++] = act->attrs[i];

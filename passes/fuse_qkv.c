@@ -1,17 +1,18 @@
 /* fuse_qkv.c - projections of the same activations become one.
- *   linear(a, w1), linear(a, w2), ...  ->  y = linear(a, concat_rows(w1, w2, ...)); slice(y, 0,
- * N1), slice(y, N1, N2), ... Why: one launch instead of several, and the epilogues of the passes
- * behind this one want q, k, v (gate, up) in one product.  Only weights of one element type and one
- * grouping can lie below each other.
+ *   linear(a, w1), linear(a, w2), ...
+ *       ->  y = linear(a, concat_rows(w1, w2, ...)); slice(y, 0, N1), slice(y, N1, N2), ...
+ * Why: one launch instead of several, and the epilogues of the passes behind this one want q, k, v
+ * (gate, up) in one product.  Only weights of one element type and one grouping can lie below each
+ * other.
  */
-#include "passes/columns.h"
+#include "ir/const.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-static bool fits(const ir_op *first, const ir_op *other, arena *scratch) {
+static bool fits(const ir_op *first, const ir_op *other) {
     const ir_type *s = &first->in[1]->type, *t = &other->in[1]->type;
     if (s->dtype != t->dtype) return false;
-    return s->dtype != DT_i4 || pass_same_columns(first->in[1], other->in[1], scratch);
+    return s->dtype != DT_i4 || ir_same_columns(first->in[1], other->in[1]);
 }
 
 static bool can_join(const ir_op *op, const ir_op *act) {
@@ -21,10 +22,10 @@ static bool can_join(const ir_op *op, const ir_op *act) {
 }
 
 /* The members that go with the first one left, moved out of `list`; how many. */
-static int take_group(ir_op **list, int *n, ir_op **group, arena *scratch) {
+static int take_group(ir_op **list, int *n, ir_op **group) {
     int n_group = 0, n_left = 0;
     for (int i = 0; i < *n; i++) {
-        if (n_group < IR_MAX_OPERANDS && (i == 0 || fits(group[0], list[i], scratch)))
+        if (n_group < IR_MAX_OPERANDS && (i == 0 || fits(group[0], list[i])))
             group[n_group++] = list[i];
         else list[n_left++] = list[i];
     }
@@ -49,7 +50,7 @@ static bool join(ir_graph *g, ir_op *act, ir_op **linear, int n) {
         if (!part[i]) return false;
         begin += size;
     }
-    const int order = pass_order_operand(act);
+    const int order = rw_order_operand(act);
     for (int i = 0; i < n; i++) {
         if (order && act->in[order] == weight[i]) ir_set_in(act, order, w);
         ir_replace(g, linear[i], part[i]);
@@ -70,7 +71,7 @@ bool pass_fuse_qkv(ir_graph *g, pass_ctx *px) {
             if (can_join(info->user[i], act)) list[n++] = info->user[i];
         while (n > 1) {
             ir_op *group[IR_MAX_OPERANDS] = {list[0]};
-            const int n_group = take_group(list, &n, group, px->scratch);
+            const int n_group = take_group(list, &n, group);
             if (n_group < 2) continue;
             if (!sorted) rw_constants_first(g);
             sorted = true;

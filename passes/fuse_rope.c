@@ -1,10 +1,11 @@
 /* fuse_rope.c - rotation and KV append in the epilogue of the QKV projection.
- *   y = linear(a, w)                                  rows: query heads, key heads, value heads
+ *   y = linear(a, w)                  rows: query heads, key heads, value heads
  *   q = rope(slice(y: query heads), table, seqs)
- *   k = rope(slice(y: key heads), table, seqs)        ->  q = linear(a, w, table, seqs, kv)
- * {epilogue="rope_kv"} v = slice(y: value heads)                             kv2 = second(q) kv2 =
- * kv_append(kv, k, v, seqs) Only where y's slices are exactly these and nothing between needs the
- * new q before kv is known.
+ *   k = rope(slice(y: key heads), table, seqs)
+ *   v = slice(y: value heads)
+ *   kv2 = kv_append(kv, k, v, seqs)
+ *       ->  q = linear(a, w, table, seqs, kv) {epilogue="rope_kv"}; kv2 = second(q)
+ * Only where y's slices are exactly these and nothing needs q before kv is known.
  */
 #include "passes/pass.h"
 #include "passes/rewrite.h"

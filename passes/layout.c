@@ -6,9 +6,10 @@
  */
 #include "ir/layout.h"
 
+#include "ir/const.h"
+
 #include <string.h>
 
-#include "passes/columns.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
@@ -71,11 +72,10 @@ static ir_op *packed(ir_graph *g, pass_ctx *px, const ir_op *linear) {
 }
 
 /* The linear's act brings the columns in the order that its act-order weight has. */
-static bool follows(ir_graph *g, ir_op *act, const ir_op *w, arena *scratch) {
+static bool follows(ir_graph *g, ir_op *act, const ir_op *w) {
     if (!w->type.perm || act->kind != OP_act) return true;
-    const int order = pass_order_operand(act);
-    if (order && (act->in[order]->kind == OP_pack || pass_same_columns(act->in[order], w, scratch)))
-        return true;
+    const int order = rw_order_operand(act);
+    if (order && ir_same_columns(act->in[order], w)) return true;
     return diag_error(
         g->diag, DIAG_PASS_COLUMNS, ir_loc(act),
         "these activations do not follow the column order of the weight that takes them");
@@ -89,11 +89,11 @@ bool pass_layout(ir_graph *g, pass_ctx *px) {
         if (op->kind != OP_linear) continue;
         ir_op *const w = op->in[1], *const act = op->in[0];
         if (ir_layout_is_packed(w->type.layout)) continue;
-        if (!follows(g, act, w, px->scratch)) return false;
+        if (!follows(g, act, w)) return false;
         ir_op *const pack = packed(g, px, op);
         if (!pack) return false;
         ir_set_in(op, 1, pack);
-        const int order = act->kind == OP_act ? pass_order_operand(act) : 0;
+        const int order = act->kind == OP_act ? rw_order_operand(act) : 0;
         if (order && act->in[order] == w) ir_set_in(act, order, pack);
     }
     return true;

@@ -1,9 +1,9 @@
 /* quantize.c - the scheme's element type for every weight and for the KV cache.
- *
- *   matrices of the layers  the scheme's type: cast, or quant to i4 groups, on those stored
- * otherwise; under `auto` as stored (float32 becomes bf16) head                    the same, but
- * stays 16-bit under 4-bit schemes unless the checkpoint has it packed embedding table         as
- * stored; float32 under f32 norm weights            float32 (exact, and small)
+ *   - Matrices of the layers: the scheme's type.  One stored otherwise goes through cast, or
+ * through quant and (for now) dequant.  Under `auto` they stay as stored; float32 becomes bf16.
+ *   - The head: the same, but a dense one stays 16-bit under 4-bit schemes.
+ *   - The embedding table: as stored; float32 under f32.
+ *   - Norm weights: float32, which is exact, and they are small.
  *
  * A packed matrix is never packed again: a scheme that wants another form of it contradicts the
  * checkpoint, except f32, which takes the dequantised values as they are.
@@ -28,16 +28,26 @@ static wanted dense_form(const scheme *s, ir_dtype stored, bool head) {
     return (wanted){.dtype = weight, .group = weight == DT_i4 ? s->group : 0};
 }
 
-/* `w` behind a cast or quant to that form, or w itself; one cast for all users of a weight. */
+static bool has_form(const ir_op *made, wanted form) {
+    if (form.dtype == DT_i4) return made->kind == OP_dequant;
+    return made->kind == OP_cast && made->type.dtype == form.dtype;
+}
+
+/* `w` behind a cast, or a quant and its dequant, or w itself where it has that form; made once for
+ * all users of a weight. */
 static ir_op *in_form(ir_graph *g, ir_op *w, wanted form, int *n_changed) {
     if (w->type.dtype == form.dtype && w->kind != OP_dequant) return w;
     ir_op *const before = w->note;
-    if (before && before->type.dtype == form.dtype) return before;
+    if (before && has_form(before, form)) return before;
     g->at = w->next;
-    ir_op *const made = form.dtype == DT_i4
-                            ? ir_add(g, OP_quant, 1, &w, 2,
-                                     (ir_attr[]){IR_I64(to, DT_i4), IR_I64(group, form.group)})
-                            : ir_add(g, OP_cast, 1, &w, 1, (ir_attr[]){IR_I64(to, form.dtype)});
+    ir_op *made;
+    if (form.dtype == DT_i4) {
+        made = ir_add(g, OP_quant, 1, &w, 2,
+                      (ir_attr[]){IR_I64(to, DT_i4), IR_I64(group, form.group)});
+        made = ir_add(g, OP_dequant, 1, &made, 0, NULL);
+    } else {
+        made = ir_add(g, OP_cast, 1, &w, 1, (ir_attr[]){IR_I64(to, form.dtype)});
+    }
     g->at = NULL;
     w->note = made;
     (*n_changed)++;

@@ -156,6 +156,11 @@ void rw_index(ir_graph *g, arena *scratch) {
     }
 }
 
+int rw_order_operand(const ir_op *act) {
+    const int last = act->n_in - 1;
+    return last > 0 && act->in[last]->type.dtype == DT_i4 ? last : 0;
+}
+
 bool rw_is_bare_linear(const ir_op *op) {
     return op->kind == OP_linear && strcmp(ir_str_or(op, ATTR_epilogue, "none"), "none") == 0;
 }

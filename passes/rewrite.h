@@ -71,6 +71,8 @@ typedef struct rw_info {
 void rw_index(ir_graph *g, arena *scratch);
 static inline const rw_info *rw_info_of(const ir_op *op) { return op->note; }
 
+/* The i4 weight whose column order an act follows: its place among the operands; 0: none. */
+int rw_order_operand(const ir_op *act);
 /* A linear that still can take an epilogue. */
 bool rw_is_bare_linear(const ir_op *op);
 

@@ -1,7 +1,8 @@
 /* schedule.c - a kernel for each op that runs, in the order of the graph.
- *   act(x) that changes nothing  ->  x: float32 without a norm, in rows that are as linear wants
- * them An op left over from a pass that did not fire falls back to a generic loop nest, which is
- * said aloud unless passes were left out on purpose.
+ *   act(x) that changes nothing  ->  x
+ * that is: float32, without a norm, in rows that are as linear wants them.  An op left over from a
+ * pass that did not fire falls back to a generic loop nest, which is said aloud unless passes were
+ * left out on purpose.
  */
 #include "codegen/catalog.h"
 #include "passes/pass.h"
@@ -23,10 +24,16 @@ static bool only_linears_read(const ir_op *act) {
     return true;
 }
 
+/* Kernels compute rows: one for each token of the step, or for each row of logits. */
+static bool computes_rows(const ir_op *op) {
+    const ir_type *t = &op->type;
+    return t->layout == LAYOUT_kv || (t->rank == 2 && (t->dim[0] == DIM_T || t->dim[0] == DIM_R));
+}
+
 static bool choose_kernel(ir_graph *g, pass_ctx *px, ir_op *op) {
     bool generic;
     const kernel_id kernel = catalog_kernel_for(op, &generic);
-    if (kernel == KERNEL_COUNT)
+    if (kernel == KERNEL_COUNT || !computes_rows(op))
         return diag_error(g->diag, DIAG_PASS_NO_KERNEL, ir_loc(op), "no kernel computes this op");
     const pass_options *o = px->options;
     if (generic && !o->disabled && o->limit < 0)

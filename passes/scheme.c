@@ -22,11 +22,13 @@ bool scheme_parse(str name, scheme *out, bool *is_auto) {
         const size_t n = strlen(row->name);
         if (!str_starts(name, row->name) || name.n < n + 2 || memcmp(name.at + n, "-g", 2))
             continue;
-        int64_t group;
         const str digits = {name.at + n + 2, name.n - n - 2};
+        char only_spelling[24];
+        int64_t group;
         if (!str_to_i64(digits, &group) || group < -1 || group == 0 || group > IR_MAX_DIM)
             return false;
-        if (digits.at[0] == '0') return false; /* one spelling for each group */
+        snprintf(only_spelling, sizeof only_spelling, "%lld", (long long)group);
+        if (!str_is(digits, only_spelling)) return false;
         *out = found;
         out->group = group;
         return true;

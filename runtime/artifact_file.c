@@ -232,7 +232,12 @@ bool rt_data_check(const void *data, rt_damage *why) {
     const uint8_t *at = data;
     if (!is_readable(at) || !is_readable(at + RT_HEADER_BYTES - 1))
         return fail(why, DAMAGE_truncated, "", 0, 0);
-    if (!rt_header_check(data, why)) return false;
+    if (!rt_header_check(data, why)) {
+        /* it is an artifact, as its code is running; the page may hold zeros behind the file's end
+         */
+        if (why->kind == DAMAGE_no_data) why->kind = DAMAGE_header;
+        return false;
+    }
     rt_header h;
     memcpy(&h, data, sizeof h);
     const rt_section *s = rt_section_find(&h, "end");

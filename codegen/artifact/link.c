@@ -35,7 +35,8 @@ typedef struct link_run {
     diag *d;
     mem_file file[MAX_FILES];
     int n_files;
-    int out, err; /* what the linker writes: the object, its messages */
+    text out; /* what the program wrote to its standard output */
+    int err;  /* its messages: a file in memory */
     vec(char *) args;
 } link_run;
 
@@ -84,40 +85,61 @@ static void add_arg(link_run *r, const char *arg) {
     vec_push(r->mem, &r->args, arena_strdup(r->mem, arg));
 }
 
-/* Text from a file in memory, at most MAX_MESSAGE bytes of it. */
-static char *read_text(int fd, arena *mem) {
-    char *s = arena_get(mem, MAX_MESSAGE + 1, 1);
-    const ssize_t n = pread(fd, s, MAX_MESSAGE, 0);
+/* What the program said, at most MAX_MESSAGE bytes of it. */
+static char *read_messages(link_run *r) {
+    char *s = arena_get(r->mem, MAX_MESSAGE + 1, 1);
+    const ssize_t n = pread(r->err, s, MAX_MESSAGE, 0);
     s[n > 0 ? n : 0] = 0;
     return s;
 }
 
-/* Runs argv[0], found on PATH, with an empty environment so that it cannot change the output.
- * Returns an errno where it could not be started, else 0 and its wait status. */
-static int run_program(link_run *r, char *const *argv, int *status) {
+/* Starts argv[0], found on PATH, with an empty environment so that it cannot change the output. */
+static int spawn_program(link_run *r, char *const *argv, int out, pid_t *pid) {
     static char locale[] = "LC_ALL=C";
     char *const env[] = {locale, NULL};
     posix_spawn_file_actions_t fa;
-    pid_t pid;
     int error = posix_spawn_file_actions_init(&fa);
     if (error) return error;
-    error = posix_spawn_file_actions_addopen(&fa, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (!error) error = posix_spawn_file_actions_adddup2(&fa, r->out, STDOUT_FILENO);
+    /* `out` may have any number, where we were started without standard streams: it goes first */
+    error = posix_spawn_file_actions_adddup2(&fa, out, STDOUT_FILENO);
     if (!error) error = posix_spawn_file_actions_adddup2(&fa, r->err, STDERR_FILENO);
+    if (!error)
+        error = posix_spawn_file_actions_addopen(&fa, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     for (int i = 0; i < r->n_files && !error; i++) /* onto itself: stays open in the child */
         error = posix_spawn_file_actions_adddup2(&fa, r->file[i].fd, r->file[i].fd);
-    if (!error) error = posix_spawnp(&pid, argv[0], &fa, NULL, argv, env);
+    if (!error) error = posix_spawnp(pid, argv[0], &fa, NULL, argv, env);
     posix_spawn_file_actions_destroy(&fa);
+    return error;
+}
+
+/* Reads to the end; more than MAX_LINKED is dropped. */
+static void drain(link_run *r, int from) {
+    enum { PIECE = 1 << 16 };
+    char *piece = arena_get(r->mem, PIECE, 1);
+    for (;;) {
+        const ssize_t n = read(from, piece, PIECE);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return;
+        if (r->out.buf.n < MAX_LINKED) text_add(&r->out, (str){piece, (size_t)n});
+    }
+}
+
+/* Runs a program to its end, its output in r->out: through a pipe, which no limit on the size of
+ * files concerns.  Returns an errno where it could not be started, else 0 and its wait status. */
+static int run_program(link_run *r, char *const *argv, int *status) {
+    int ends[2];
+    pid_t pid;
+    r->out = (text){.mem = r->mem};
+    if (ftruncate(r->err, 0) != 0 || lseek(r->err, 0, SEEK_SET) != 0) return errno;
+    if (pipe2(ends, O_CLOEXEC) != 0) return errno;
+    const int error = spawn_program(r, argv, ends[1], &pid);
+    close(ends[1]);
+    if (!error) drain(r, ends[0]);
+    close(ends[0]);
     if (error) return error;
     while (waitpid(pid, status, 0) < 0)
         if (errno != EINTR) return errno;
     return 0;
-}
-
-static bool empty_outputs(link_run *r) {
-    return (ftruncate(r->out, 0) == 0 && lseek(r->out, 0, SEEK_SET) == 0 &&
-            ftruncate(r->err, 0) == 0 && lseek(r->err, 0, SEEK_SET) == 0) ||
-           resource_error(r, "cannot empty a file in memory for the linker", errno);
 }
 
 /* The first of `names` that can be started and is version 19. */
@@ -126,16 +148,15 @@ static bool find_linker(link_run *r, const char *const *names, const char **link
     for (; *names; names++) {
         char *const argv[] = {arena_strdup(r->mem, *names), "--version", NULL};
         int status;
-        if (!empty_outputs(r)) return false;
         const int error = run_program(r, argv, &status);
         if (error == ENOENT || error == EACCES || error == ENOTDIR) continue;
         if (error) return resource_error(r, "cannot start the linker", error);
-        const char *version = read_text(r->out, r->mem);
-        if (strstr(version, "LLD 19.")) {
+        const str version = text_str(&r->out);
+        if (memmem(version.at, version.n, "LLD 19.", 7)) {
             *linker = *names;
-            return empty_outputs(r);
+            return true;
         }
-        other = version;
+        other = arena_copy(r->mem, version.at, version.n);
     }
     diag_error(r->d, DIAG_LINKER_MISSING, (diag_loc){0},
                "the linker ld.lld 19 is not installed, or not on PATH");
@@ -200,7 +221,7 @@ static bool set_up(link_run *r, const char *linker) {
 
 /* The linker's words, with the names of our files instead of their numbers. */
 static void note_messages(link_run *r) {
-    const char *s = read_text(r->err, r->mem);
+    const char *s = read_messages(r);
     text out = {.mem = r->mem};
     while (*s) {
         const mem_file *f = NULL;
@@ -230,17 +251,10 @@ static bool run_linker(link_run *r, art_bytes *out) {
         note_messages(r);
         return false;
     }
-    const off_t n = lseek(r->out, 0, SEEK_END);
-    if (n <= 0 || n > MAX_LINKED)
+    if (r->out.buf.n == 0 || r->out.buf.n > MAX_LINKED)
         return diag_error(r->d, DIAG_LINKER_FAILED, at(r->job->path),
-                          "the linker %s wrote %lld bytes", r->args.at[0], (long long)n);
-    uint8_t *bytes = arena_get(r->mem, (size_t)n, 64);
-    for (off_t done = 0; done < n;) {
-        const ssize_t got = pread(r->out, bytes + done, (size_t)(n - done), done);
-        if (got <= 0) return resource_error(r, "cannot read the linker's output", errno);
-        done += got;
-    }
-    *out = (art_bytes){bytes, (size_t)n};
+                          "the linker %s wrote %zu bytes", r->args.at[0], r->out.buf.n);
+    *out = (art_bytes){r->out.buf.at, r->out.buf.n};
     return true;
 }
 
@@ -249,15 +263,12 @@ bool art_link(const art_link_job *job, arena *mem, diag *d, art_bytes *out) {
     link_run r = {.job = job, .mem = mem, .d = d};
     const char *linker = NULL;
     bool ok = false;
-    r.out = open_memory("linked");
     r.err = open_memory("messages");
-    if (r.out < 0 || r.err < 0)
-        resource_error(&r, "cannot make a file in memory for the linker", errno);
+    if (r.err < 0) resource_error(&r, "cannot make a file in memory for the linker", errno);
     else
         ok = find_linker(&r, job->linker ? job->linker : LINKERS, &linker) && set_up(&r, linker) &&
              run_linker(&r, out);
     for (int i = 0; i < r.n_files; i++) close(r.file[i].fd);
-    if (r.out >= 0) close(r.out);
     if (r.err >= 0) close(r.err);
     return ok;
 }

@@ -32,9 +32,8 @@ static ir_op *rope_of(const ir_op *q, const ir_op *k_rope, const ir_op *append) 
     ir_op *const rope = rw_info_of(q)->user[0];
     if (rope->kind != OP_rope || rope->in[0] != q || rope->in[1] != k_rope->in[1] ||
         rope->in[2] != k_rope->in[2] ||
-        ir_i64(rope, ATTR_head_dim) != ir_i64(k_rope, ATTR_head_dim) ||
-        ir_i64(rope, ATTR_rot) != ir_i64(k_rope, ATTR_rot))
-        return NULL;
+        ir_i64(rope, ATTR_head_dim) != ir_i64(k_rope, ATTR_head_dim))
+        return NULL; /* one table: one rot */
     const rw_info *info = rw_info_of(rope);
     for (int i = 0; i < info->n_users; i++) {
         const rw_info *user = rw_info_of(info->user[i]);

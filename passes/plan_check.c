@@ -65,7 +65,7 @@ static int find_launches(const ir_graph *g, launch *list, int64_t T, int64_t R) 
 static bool clash(const launch *list, int n, int i, int j) {
     const launch *v = &list[i], *w = &list[j];
     if (!meet(v->out, w->out)) return false;
-    if (w->batch == v->batch || v->last_reader > j) return true;
+    if (v->last_reader > j) return true;
     if (v->last_reader == j) return !is_in_place(w->op, v->op, w->out, v->out);
     for (int r = i + 1; r < n && list[r].batch <= w->batch; r++)
         if (r != j && list[r].batch == w->batch && reads(list[r].op, v->op)) return true;

@@ -168,5 +168,10 @@ bool pass_plan_memory(ir_graph *g, pass_ctx *px) {
         ir_set_attr(g, op, IR_I64(at, (int64_t)slot_of(op)->buffer->offset));
         px->n_changed++;
     }
+#ifndef NDEBUG
+    const ir_op *a, *b;
+    assert(
+        pass_plan_is_sound(g, px->options->max_tokens, px->options->max_rows, px->scratch, &a, &b));
+#endif
     return true;
 }

@@ -81,7 +81,7 @@ static bool read_case(const char *path, arena *mem, diag *d, expect_case *c) {
     *c = (expect_case){.path = path, .options = pass_default_options()};
     c->options.max_tokens = c->options.max_rows = 8;
     str file;
-    if (!file_read(path, 1 << 20, mem, d, &file)) return complain(c, "cannot be read", (str){0});
+    if (!file_read(path, 1 << 20, mem, d, &file)) return complain(c, "cannot be read", STR(""));
     c->input = file;
     for (size_t at = 0; at < file.n;) {
         str line = {file.at + at, 0};
@@ -127,7 +127,7 @@ static bool run_case(expect_case *c, arena *mem, text *result) {
     ir_graph *g = ir_parse(c->input, c->path, mem, &d);
     if (!g) {
         diag_print(&d, stdout);
-        return complain(c, "the input cannot be read", (str){0});
+        return complain(c, "the input cannot be read", STR(""));
     }
     text printed;
     if (!round_trips(c, g, mem, &printed)) return false;
@@ -149,7 +149,7 @@ static bool run_case(expect_case *c, arena *mem, text *result) {
 
 static bool bless(const expect_case *c, str result) {
     FILE *f = fopen(c->path, "w");
-    if (!f) return complain(c, "cannot be written", (str){0});
+    if (!f) return complain(c, "cannot be written", STR(""));
     fprintf(f, STR_FMT "; expect:\n" STR_FMT, STR_ARG(c->input), STR_ARG(result));
     return fclose(f) == 0;
 }

@@ -95,8 +95,10 @@ static bool encode_text(encoder *e, const uint8_t *p, size_t n) {
     return true;
 }
 
-/* Looks for the added tokens of tries `trie` and above.  The arithmetic is the library's also where
- * a token's text starts with white space that the token before it took in. */
+/* Looks for the added tokens of tries `trie` and above.  Where a token's text begins with white
+ * space that the token before it took in, the library's arithmetic holds: the later token keeps
+ * that space for itself, unless it has lstrip; and one that would be left with nothing is dropped.
+ */
 static bool encode_added(encoder *e, int trie, const uint8_t *p, size_t n, const uint8_t *plain) {
     const rt_tokenizer *t = e->bpe.t;
     while (trie < RT_TOK_N_TRIES && !t->trie[trie]) trie++;
@@ -104,15 +106,15 @@ static bool encode_added(encoder *e, int trie, const uint8_t *p, size_t n, const
     size_t done = 0;
     for (match m = find_added(t, trie, p, n, 0, plain); m.token;
          m = find_added(t, trie, p, n, m.end, plain)) {
+        const size_t end = m.token->rstrip ? space_behind(p, m.end, n) : m.end;
         size_t start = m.start;
-        if (m.token->lstrip) {
-            start = m.start > done ? space_before(p, done, m.start) : done;
-        }
+        if (m.token->lstrip) start = start > done ? space_before(p, done, start) : done;
+        if (start >= end) continue;
         if (done < start &&
             !encode_added(e, trie + 1, p + done, start - done, plain ? plain + done : NULL))
             return false;
         if (!rt_ids_add(e->bpe.mem, e->out, m.token->id)) return false;
-        done = m.token->rstrip ? space_behind(p, m.end, n) : m.end;
+        done = end;
     }
     return done == n || encode_added(e, trie + 1, p + done, n - done, plain ? plain + done : NULL);
 }

@@ -284,7 +284,7 @@ struct p4c_api {
                            int32_t **ids, size_t *n_ids, p4c_error *error);
     p4c_status (*detokenize)(const p4c_model *model, const int32_t *ids, size_t n_ids,
                              unsigned flags, char **text, size_t *n_bytes, p4c_error *error);
-    p4c_status (*render_chat)(const p4c_model *model, const char *json, size_t n_bytes,
+    p4c_status (*render_chat)(const p4c_model *model, const char *chat_json, size_t n_bytes,
                               p4c_chat *chat, p4c_error *error);
     p4c_status (*stream_open)(const p4c_model *model, unsigned flags, p4c_stream **stream,
                               p4c_error *error);
@@ -371,9 +371,9 @@ static inline p4c_status p4c_detokenize(const p4c_model *model, const int32_t *i
 /* Renders {"messages": [...], "tools": [...]?, "add_generation_prompt": bool? (default true)}, or
  * the list of messages alone, with the model's chat template.  Release chat->text and chat->ids
  * with p4c_free.  ERR_NO_TEMPLATE; ERR_BAD_INPUT: not JSON, or refused by the template. */
-static inline p4c_status p4c_render_chat(const p4c_model *model, const char *json, size_t n_bytes,
-                                         p4c_chat *chat, p4c_error *error) {
-    return p4c_api_of(model)->render_chat(model, json, n_bytes, chat, error);
+static inline p4c_status p4c_render_chat(const p4c_model *model, const char *chat_json,
+                                         size_t n_bytes, p4c_chat *chat, p4c_error *error) {
+    return p4c_api_of(model)->render_chat(model, chat_json, n_bytes, chat, error);
 }
 /* Streaming detokenizer: each call gives the whole characters known so far, valid until the next
  * call on the stream. */

@@ -38,7 +38,7 @@ bool run_failed(run *r, const p4c_error *error);
 P4C_CHECKED bool run_chat(run *r);
 
 /* Appends a message to a JSON list that starts with '['. */
-void app_add_message(text *json, const char *role, str content);
+void app_add_message(text *list, const char *role, str content);
 /* A text file, or stdin for "-"; its last newline is dropped.  The result is in the arena. */
 P4C_CHECKED bool app_read_text(const char *path, arena *mem, diag *d, str *out);
 

@@ -72,10 +72,10 @@ static bool find_prompt(const app *a, prompt_kind *kind, str *out) {
                       "there is no prompt (stdin is empty)");
 }
 
-void app_add_message(text *json, const char *role, str content) {
-    text_printf(json, "%s{\"role\":\"%s\",\"content\":", json->buf.n > 1 ? "," : "", role);
-    app_json_string(json, content);
-    text_cat(json, "}");
+void app_add_message(text *list, const char *role, str content) {
+    text_printf(list, "%s{\"role\":\"%s\",\"content\":", list->buf.n > 1 ? "," : "", role);
+    app_json_string(list, content);
+    text_cat(list, "}");
 }
 
 /* Ids of the prompt, in the arena. */

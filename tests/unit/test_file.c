@@ -141,6 +141,34 @@ static void names_stay_in_their_folder(void) {
     tear_down(&f);
 }
 
+static void a_set_is_one_range_of_addresses(void) {
+    fixture f = set_up();
+    static char big[FILE_SET_ALIGN + 5];
+    memset(big, 'x', sizeof big - 1);
+    put(&f, "a", big); /* a little more than one unit */
+    put(&f, "empty", "");
+    put(&f, "b", "second");
+    mapped_set s;
+    const char *const names[] = {"a", "empty", "b"};
+    CU_ASSERT_FATAL(file_map_set(f.dir, names, 3, f.mem, &f.d, &s));
+    CU_ASSERT(s.n_files == 3 && s.n_bytes == 3 * FILE_SET_ALIGN);
+    CU_ASSERT(s.file[0].at == s.at && s.at[FILE_SET_ALIGN + 3] == 'x');
+    CU_ASSERT_EQUAL(s.file[1].n_bytes, 0);
+    CU_ASSERT(s.file[2].at == s.at + 2 * FILE_SET_ALIGN && !memcmp(s.file[2].at, "second", 6));
+    file_unmap_set(&s);
+    file_unmap_set(&s); /* twice is harmless */
+    const char *const bad[] = {"a", "../a", "b"};
+    CU_ASSERT(refused(&f, file_map_set(f.dir, bad, 3, f.mem, &f.d, &s), DIAG_FILE_OPEN, "outside"));
+    const char *const absent[] = {"a", "b", "no"};
+    CU_ASSERT(
+        refused(&f, file_map_set(f.dir, absent, 3, f.mem, &f.d, &s), DIAG_FILE_OPEN, "/no: "));
+    CU_ASSERT(file_map_set(f.dir, names + 1, 1, f.mem, &f.d, &s) && s.n_bytes == 0 && s.at);
+    file_unmap_set(&s);
+    CU_ASSERT(file_map_set(f.dir, names, 0, f.mem, &f.d, &s) && s.n_files == 0);
+    file_unmap_set(&s);
+    tear_down(&f);
+}
+
 /* Runs body in a child; its exit status, and what it wrote to stderr in `said`. */
 static int in_child(void (*body)(fixture *), fixture *f, char *said, size_t n) {
     int fds[2], status = 0;
@@ -241,6 +269,26 @@ static void a_full_quota_is_reported(void) {
     tear_down(&f);
 }
 
+static void open_too_many_files(fixture *f) {
+    const struct rlimit limit = {8, 8};
+    setrlimit(RLIMIT_NOFILE, &limit);
+    mapped_file m;
+    for (int i = 0; i < 10; i++)
+        if (!file_map(in(f, "a"), f->mem, &f->d, &m)) {
+            if (f->d.first->code != DIAG_FILE_RESOURCES) _exit(98);
+            _exit((int)diag_exit_status(&f->d));
+        }
+    _exit(99);
+}
+
+static void running_out_of_descriptors_is_no_bad_input(void) {
+    fixture f = set_up();
+    char what[100];
+    put(&f, "a", "x");
+    CU_ASSERT_EQUAL(in_child(open_too_many_files, &f, what, sizeof what), EXIT_RESOURCES);
+    tear_down(&f);
+}
+
 static void places_that_take_no_file_are_refused(void) {
     fixture f = set_up();
     CU_ASSERT(refused(&f, file_create(in(&f, "no/out"), 0644, f.mem, &f.d) != NULL, DIAG_FILE_WRITE,
@@ -270,6 +318,9 @@ UNIT_MAIN("file", {"files are read and mapped", files_are_read_and_mapped},
           {"what is no plain file is refused", what_is_no_plain_file_is_refused},
           {"names stay in their folder", names_stay_in_their_folder},
           {"a file that shrinks ends the command", a_file_that_shrinks_ends_the_command},
+          {"a set is one range of addresses", a_set_is_one_range_of_addresses},
+          {"running out of descriptors is no bad input",
+           running_out_of_descriptors_is_no_bad_input},
           {"output appears when complete", output_appears_when_complete},
           {"a killed writer leaves nothing", a_killed_writer_leaves_nothing},
           {"a full quota is reported", a_full_quota_is_reported},

@@ -170,7 +170,7 @@ static uint64_t run_share(rt_executor *x, const bound_launch *b, int thread, int
     return (uint64_t)(end - begin);
 }
 
-static void poll(void *context) {
+static void ask_cancelled(void *context) {
     rt_executor *const x = context;
     if (x->run->is_cancelled && x->run->is_cancelled(x->run->context)) x->stop = true;
 }
@@ -182,7 +182,7 @@ static void walk(void *context, int thread) {
     uint64_t units = 0;
     for (uint32_t i = 0; i < x->n_launches; i++) {
         if (x->launch[i].launch->barrier) {
-            rt_pool_barrier(x->pool, poll, x);
+            rt_pool_barrier(x->pool, ask_cancelled, x);
             if (x->stop) break;
         }
         units += run_share(x, &x->launch[i], thread, n_threads);
@@ -221,7 +221,7 @@ static void walk_watched(void *context, int thread) {
     const uint64_t mode = rt_fp_get();
     uint64_t units = 0;
     for (uint32_t i = 0; i < x->n_launches; i++) {
-        rt_pool_barrier(x->pool, poll, x);
+        rt_pool_barrier(x->pool, ask_cancelled, x);
         if (x->stop) break;
         const uint64_t start_ns = thread ? 0 : rt_now_ns();
         rt_fp_set(RT_FP_STEP);

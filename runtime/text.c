@@ -2,6 +2,7 @@
 #include "runtime/text.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "runtime/fail.h"
 #include "runtime/model.h"
@@ -15,9 +16,10 @@ p4c_status rt_language_open(const rt_tables *t, rt_language *out, p4c_error *err
         out->has_tokenizer = true;
     }
     if (t->chat_template.n_bytes) {
-        if (!rt_template_open(&out->chat, t->chat_template.at, t->chat_template.n_bytes))
+        const char *what = "";
+        if (!rt_template_open(t->chat_template.at, t->chat_template.n_bytes, &out->chat, &what))
             return rt_fail(error, P4C_ERR_BAD_ARTIFACT,
-                           "the artifact is damaged: section template");
+                           "the artifact is damaged: section template: %s", what);
         out->has_template = true;
     }
     return P4C_OK;
@@ -84,6 +86,41 @@ p4c_status rt_model_detokenize(const p4c_model *m, const int32_t *ids, size_t n_
     *text = out.at;
     *n_bytes = out.n;
     return P4C_OK;
+}
+
+/* ---- chats ---- */
+
+/* Without the time zone, which only the environment knows. */
+static rt_template_clock utc_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (rt_template_clock){.local_s = t.tv_sec};
+}
+
+p4c_status rt_model_render_chat(const p4c_model *m, const char *json, size_t n_bytes,
+                                p4c_chat *chat, p4c_error *error) {
+    p4c_status s = need_tokenizer(m, error);
+    if (s != P4C_OK) return s;
+    if (!m->language.has_template)
+        return rt_fail(error, P4C_ERR_NO_TEMPLATE, "the model has no chat template");
+    if (!json || !chat) return rt_fail(error, P4C_ERR_ARGUMENT, "render_chat: no JSON or no place");
+    const rt_template_clock now = utc_now();
+    rt_rendered r = {0};
+    rt_ids ids = {0};
+    s = rt_template_render_json(&m->language.chat, json, n_bytes, &now, &m->mem, &r, error);
+    if (s == P4C_OK) {
+        const rt_encode_input in = {
+            .text = r.text, .n = r.n, .parse_special = true, .plain = r.mask};
+        s = encode(m, in, &ids, error);
+    }
+    if (s == P4C_OK) {
+        *chat = (p4c_chat){r.text, r.n, ids.at, ids.n};
+        r.text = NULL; /* the caller's now */
+    } else {
+        rt_release(&m->mem, ids.at);
+    }
+    rt_rendered_free(&r, &m->mem);
+    return s;
 }
 
 /* ---- streams ---- */

@@ -426,7 +426,7 @@ static void build(fake *f, fake_options o) {
     add_aligned(f, "ir", 0);
     const uint64_t n_weights = (FAKE_MAX_SCRIPT + 1 + o.vocab) * sizeof(int32_t);
     if (o.dummy) {
-        const rt_dummy order = {0, n_weights, RT_FILL_order, 0, 0, 1};
+        const rt_dummy order = {0, n_weights, RT_FILL_order, o.vocab + 1, 0, 1};
         memcpy(add_aligned(f, "dummy", sizeof order), &order, sizeof order);
     }
     add_pad(f, RT_DATA_ALIGN);

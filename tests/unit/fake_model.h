@@ -52,7 +52,7 @@ typedef struct fake {
     int32_t *script; /* [FAKE_MAX_SCRIPT] by position: id that the logits there prefer; -1: none */
 } fake;
 
-/* dummy: weights 0, 1, 2, ... are made up at load, among them the vocabulary where it is read. */
+/* dummy: weights 0 .. vocab, then -1s are made up at load, which serve as vocabulary and script. */
 
 /* A model in memory of its own.  Fields may be changed before fake_seal, the script at any time. */
 fake *fake_new(fake_options o);

@@ -152,7 +152,7 @@ static void numbers_of_tokens_are_bounded(void) {
         CU_ASSERT_EQUAL_FATAL(generate(w), P4C_OK);
         CU_ASSERT_EQUAL(w->out.finish, P4C_FINISH_MAX_TOKENS);
         CU_ASSERT_EQUAL(w->out.n_new, MAX[i]);
-        CU_ASSERT_EQUAL(strlen(w->seen.text), MAX[i]);
+        CU_ASSERT_EQUAL((int64_t)strlen(w->seen.text), MAX[i]);
         CU_ASSERT_EQUAL(session_length(w), PROMPT + max_i64(MAX[i] - 1, 0));
         close_world(w);
     }

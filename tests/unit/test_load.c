@@ -141,7 +141,7 @@ static void checksums_tell_any_flipped_bit(void) {
         const rt_section *const s = rt_section_find(f->header, SECTIONS[i]);
         CU_ASSERT_PTR_NOT_NULL_FATAL(s);
         const uint64_t offset = s->offset, bytes = s->bytes;
-        for (uint64_t b = 0; b < bytes; b += 1 + bytes / 400) {
+        for (uint64_t b = 0; b < bytes; b += 1 + bytes / 120) {
             f->data[offset + b] ^= (uint8_t)(1 << b % 8);
             if (load(f, &error) != P4C_ERR_BAD_ARTIFACT) CU_FAIL("a flipped bit was not seen");
             f->data[offset + b] ^= (uint8_t)(1 << b % 8);
@@ -153,7 +153,9 @@ static void checksums_tell_any_flipped_bit(void) {
 
 /* Hostile tables have right checksums: whatever they hold, loading ends with a status. */
 static void sealed_damage_never_crashes(void) {
-    fake *const f = fake_new(fake_default_options());
+    fake_options o = fake_default_options();
+    o.no_tokenizer = true; /* fewer bytes to sum */
+    fake *const f = fake_new(o);
     const uint64_t front = (uint64_t)((uint8_t *)(f->launch + FAKE_LAUNCHES) - f->data);
     const uint64_t n_bytes = f->n_bytes;
     uint8_t *const before = malloc(front);
@@ -161,7 +163,7 @@ static void sealed_damage_never_crashes(void) {
     int n_ok = 0, n_bad = 0;
     if (!before) abort();
     memcpy(before, f->data, front);
-    for (int i = 0; i < 1500; i++) {
+    for (int i = 0; i < 600; i++) {
         const uint32_t n = 1 + fake_random(&random) % 3;
         for (uint32_t k = 0; k < n; k++) {
             const uint32_t at = fake_random(&random) % (uint32_t)front;

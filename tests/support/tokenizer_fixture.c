@@ -18,20 +18,20 @@ static void counted_free(void *ctx, void *p) {
 
 rt_alloc counted_hooks(counted_alloc *c) { return (rt_alloc){counted_get, counted_free, c}; }
 
-static void begin(tok_fixture *f) {
+void tok_fixture_begin(tok_fixture *f) {
     *f = (tok_fixture){.mem = arena_open()};
     f->d.mem = f->mem;
     f->alloc = counted_hooks(&f->count);
 }
 
 bool tok_fixture_dir(tok_fixture *f, const char *dir, int64_t vocab_size) {
-    begin(f);
+    tok_fixture_begin(f);
     return fe_import_tokenizer(dir, vocab_size, f->mem, &f->d, &f->blob) &&
            rt_tokenizer_open(&f->t, f->blob.at, f->blob.n);
 }
 
 bool tok_fixture_json(tok_fixture *f, str tokenizer_json, int64_t vocab_size) {
-    begin(f);
+    tok_fixture_begin(f);
     const fe_tokenizer_text in = {.tokenizer = tokenizer_json, .tokenizer_file = "tokenizer.json"};
     return fe_import_tokenizer_text(&in, vocab_size, f->mem, &f->d, &f->blob) &&
            rt_tokenizer_open(&f->t, f->blob.at, f->blob.n);

@@ -24,6 +24,8 @@ typedef struct tok_fixture {
     rt_bytes bytes; /* of the last decode */
 } tok_fixture;
 
+/* Empty, to be filled by hand; tok_fixture_close still ends it. */
+void tok_fixture_begin(tok_fixture *f);
 /* Both return false where the import reports an error or the table does not open. */
 bool tok_fixture_dir(tok_fixture *f, const char *dir, int64_t vocab_size);
 bool tok_fixture_json(tok_fixture *f, str tokenizer_json, int64_t vocab_size);

@@ -33,8 +33,7 @@ static bool import_case(tok_fixture *f, arena *mem, const char *name, int64_t vo
         .config_file = "tokenizer_config.json",
         .special_map_file = "special_tokens_map.json",
     };
-    *f = (tok_fixture){.mem = arena_open()};
-    f->d.mem = f->mem;
+    tok_fixture_begin(f);
     return fe_import_tokenizer_text(&in, vocab_size, f->mem, &f->d, &f->blob);
 }
 
@@ -192,8 +191,7 @@ static bool import_changed(tok_fixture *f, arena *mem, const char *find, const c
         .config_file = "tokenizer_config.json",
         .special_map_file = "special_tokens_map.json",
     };
-    *f = (tok_fixture){.mem = arena_open()};
-    f->d.mem = f->mem;
+    tok_fixture_begin(f);
     return fe_import_tokenizer_text(&in, 280, f->mem, &f->d, &f->blob);
 }
 
@@ -263,8 +261,7 @@ static bool import_config(tok_fixture *f, arena *mem, const char *config, const 
         .config_file = "tokenizer_config.json",
         .special_map_file = "special_tokens_map.json",
     };
-    *f = (tok_fixture){.mem = arena_open()};
-    f->d.mem = f->mem;
+    tok_fixture_begin(f);
     return fe_import_tokenizer_text(&in, 0, f->mem, &f->d, &f->blob) &&
            rt_tokenizer_open(&f->t, f->blob.at, f->blob.n);
 }

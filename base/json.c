@@ -33,6 +33,8 @@ typedef struct scanner {
     frame open[JSON_MAX_DEPTH];
 } scanner;
 
+static const char DUPLICATE[] = "a duplicate key: it occurs twice in one object";
+
 static bool fail(scanner *s, const char *message) {
     if (!s->error) s->error = message;
     return false;
@@ -219,7 +221,7 @@ static bool add_key(scanner *s, str body, bool escaped) {
     for (; f->slot[i].at; i = (i + 1) & (f->cap - 1))
         if (f->slot[i].tag == tag && str_eq(key_at(s, f->slot[i].at), key)) {
             s->at = body.at;
-            return fail(s, "a duplicate key: it occurs twice in one object");
+            return fail(s, DUPLICATE);
         }
     arena_rewind(s->mem, mark);
     f->slot[i] = (key_slot){(uint32_t)(body.at - s->begin), tag};
@@ -384,12 +386,15 @@ bool json_parse(str source, const char *file, arena *scratch, diag *d, json *out
     *out = (json){.file = file};
     const char *error = json_scan(source, scratch, &at);
     if (error) {
-        uint64_t line = 1, line_at = 0;
+        uint64_t line = 1, line_at = 0, n_key = 0;
         for (uint64_t i = 0; i < at; i++)
             if (source.at[i] == '\n') line++, line_at = i + 1;
+        if (error == DUPLICATE)
+            while (n_key < 80 && source.at[at + n_key] != '"') n_key++;
         return diag_error(d, DIAG_JSON_SYNTAX, (diag_loc){.file = file, .line = line},
-                          "not valid JSON (found %s at column %llu)", error,
-                          (unsigned long long)(at - line_at + 1));
+                          "not valid JSON (found %s at column %llu%s%.*s)", error,
+                          (unsigned long long)(at - line_at + 1), n_key ? ", " : "", (int)n_key,
+                          n_key ? source.at + at : "");
     }
     out->root = cJSON_ParseWithLength(source.at, source.n);
     if (!out->root) arena_out_of_memory(source.n); /* the scan refuses all else that cJSON does */

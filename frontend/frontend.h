@@ -31,10 +31,10 @@ typedef struct fe_ids {
 
 /* Defaults of generate() in transformers where generation_config.json says nothing. */
 typedef struct fe_generation {
-    bool do_sample; /* false: greedy */
-    double temperature, top_p, min_p, repetition_penalty;
-    int64_t top_k;          /* 0: off */
-    int64_t max_new_tokens; /* 0: not given */
+    bool do_sample;                                       /* false: greedy */
+    double temperature, top_p, min_p, repetition_penalty; /* > 0, 0 < .. 1, 0 .. 1, > 0 */
+    int64_t top_k;                                        /* 0: off */
+    int64_t max_new_tokens;                               /* 0: not given */
 } fe_generation;
 
 typedef struct model_config {

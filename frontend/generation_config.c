@@ -74,6 +74,8 @@ bool fe_generation_from_json(const cJSON *root, const char *file, diag *d, model
         g->do_sample = false;
         g->temperature = 1;
     }
+    if (g->top_p == 0)
+        g->top_p = 1e-9; /* the most probable token alone, in a form that is not "off" */
     out->bos = (int32_t)bos;
     return true;
 }

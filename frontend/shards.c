@@ -99,12 +99,9 @@ static bool open_indexed(opener *o, const cJSON *root) {
     return open_files(o, names.at, (int)names.n) && check_all_found(o, weight_map);
 }
 
-static bool open_index(opener *o) {
-    str source;
+static bool open_index(opener *o, str source) {
     json j;
-    if (!file_read(o->index_path, MAX_INDEX_BYTES, o->mem, o->d, &source) ||
-        !json_parse(source, o->index_path, o->mem, o->d, &j))
-        return false;
+    if (!json_parse(source, o->index_path, o->mem, o->d, &j)) return false;
     const bool ok = open_indexed(o, j.root);
     json_free(&j);
     return ok;
@@ -127,21 +124,33 @@ static bool no_weights(const opener *o) {
                       "no model.safetensors and no model.safetensors.index.json");
 }
 
-fe_shards *fe_open_shards(const char *dir, arena *mem, diag *d) {
+static opener opener_of(const char *dir, arena *mem, diag *d) {
     opener o = {.dir = dir, .mem = mem, .d = d, .s = arena_new(mem, fe_shards)};
-    const char *index_path = path_join(mem, dir, "model.safetensors.index.json");
     o.s->by_name.mem = o.weight_map.mem = mem;
-    o.s->path = path_join(mem, dir, "model.safetensors");
-    bool ok;
-    if (file_exists(o.s->path)) {
-        ok = open_files(&o, (const char *const[]){"model.safetensors"}, 1);
-    } else if (file_exists(index_path)) {
-        o.s->path = o.index_path = index_path;
-        ok = open_index(&o);
-    } else {
-        ok = no_weights(&o);
-    }
-    if (ok) return o.s;
-    fe_close_shards(o.s);
+    return o;
+}
+
+static fe_shards *done(opener *o, bool ok) {
+    if (ok) return o->s;
+    fe_close_shards(o->s);
     return NULL;
+}
+
+fe_shards *fe_open_indexed(const char *dir, const char *index_path, str index, arena *mem,
+                           diag *d) {
+    opener o = opener_of(dir, mem, d);
+    o.s->path = o.index_path = index_path;
+    return done(&o, open_index(&o, index));
+}
+
+fe_shards *fe_open_shards(const char *dir, arena *mem, diag *d) {
+    opener o = opener_of(dir, mem, d);
+    const char *index_path = path_join(mem, dir, "model.safetensors.index.json");
+    str index;
+    o.s->path = path_join(mem, dir, "model.safetensors");
+    if (file_exists(o.s->path))
+        return done(&o, open_files(&o, (const char *const[]){"model.safetensors"}, 1));
+    if (!file_exists(index_path)) return done(&o, no_weights(&o));
+    if (!file_read(index_path, MAX_INDEX_BYTES, mem, d, &index)) return done(&o, false);
+    return fe_open_indexed(dir, index_path, index, mem, d);
 }

@@ -32,6 +32,8 @@ typedef struct fe_shards {
 
 /* NULL: reported, and nothing is left open. */
 fe_shards *fe_open_shards(const char *dir, arena *mem, diag *d);
+/* The same with the text of an index at hand; index_path is for messages. */
+fe_shards *fe_open_indexed(const char *dir, const char *index_path, str index, arena *mem, diag *d);
 void fe_close_shards(fe_shards *s); /* NULL is allowed */
 
 fe_tensor *fe_find_tensor(const fe_shards *s, const char *name); /* NULL: not there */

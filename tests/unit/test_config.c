@@ -197,6 +197,7 @@ static void generation_settings_are_read(void) {
     CU_ASSERT(read_generation("{}", mem, &d, &c) && !g->do_sample && g->top_k == 50);
     CU_ASSERT(read_generation("{\"do_sample\":true,\"temperature\":0}", mem, &d, &c) &&
               !g->do_sample);
+    CU_ASSERT(read_generation("{\"top_p\":0}", mem, &d, &c) && g->top_p > 0 && g->top_p < 1e-6);
     CU_ASSERT_EQUAL(d.n_errors, 0);
     arena_close(mem);
 }

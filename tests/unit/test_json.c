@@ -307,7 +307,7 @@ static void the_place_of_an_error_is_named(void) {
     CU_ASSERT(!json_parse(STR("{\n \"a\": 1,\n \"a\": 2}"), "x/config.json", mem, &d, &j));
     CU_ASSERT_STRING_EQUAL(d.first->text,
                            "x/config.json: line 3: not valid JSON (found a duplicate key: it "
-                           "occurs twice in one object at column 3)");
+                           "occurs twice in one object at column 3, a)");
     CU_ASSERT_EQUAL(d.first->code, DIAG_JSON_SYNTAX);
     CU_ASSERT_PTR_NULL(j.root);
     arena_close(mem);

@@ -78,7 +78,7 @@ typedef struct rt_launch {
     uint32_t n_is_rows;            /* 1: the launch covers R rows, 0: T tokens */
     uint32_t barrier;              /* 1: all earlier launches must be complete on all threads */
     uint32_t op;                   /* %id of the IR op it computes */
-    uint32_t n_operands, result;   /* which operand is written (first result) */
+    uint32_t n_operands, result;   /* which operand is written (first result); RT_MAX_OPERANDS: KV blocks alone */
     rt_operand operand[RT_MAX_OPERANDS];
 } rt_launch;
 

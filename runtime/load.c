@@ -146,7 +146,8 @@ static p4c_status check_plan(const rt_tables *t, uint64_t n_bytes, p4c_error *er
         for (int c = 0; c < RT_N_CLASSES; c++)
             if (l->kernel[c] >= p->n_kernels) return bad(error, "plan: a kernel");
         if (l->n_is_rows > 1 || l->barrier > 1) return bad(error, "plan: a flag");
-        if (l->n_operands > RT_MAX_OPERANDS || l->result >= l->n_operands)
+        if (l->n_operands > RT_MAX_OPERANDS ||
+            (l->result >= l->n_operands && l->result != RT_MAX_OPERANDS))
             return bad(error, "plan: number of operands");
         for (uint32_t o = 0; o < l->n_operands; o++)
             if (!operand_ok(&l->operand[o], t)) return bad(error, "plan: an operand");

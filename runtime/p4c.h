@@ -255,7 +255,7 @@ typedef struct p4c_stats {
 typedef struct p4c_launch {
     uint32_t index;   /* in the plan */
     uint32_t op;      /* %id of the op in section "ir" */
-    uint32_t operand; /* which operand holds the result */
+    uint32_t operand; /* which operand the result is; 8: none, KV blocks alone */
     uint32_t kernel;  /* row of the kernel table that ran */
     int64_t n;        /* tokens, or rows of logits, that it covered */
     int64_t n_units;  /* work units */

@@ -197,7 +197,8 @@ static void report(rt_executor *x, uint32_t index, uint64_t ns) {
     const int64_t n = extent(x, l);
     if (!n) return;
     const rt_kernel_entry *const k = kernel_for(b, n);
-    const uint32_t space = l->n_operands ? l->operand[l->result].space : RT_SPACE_none;
+    const bool has_result = l->result < l->n_operands;
+    const uint32_t space = has_result ? l->operand[l->result].space : RT_SPACE_none;
     const bool has_place = space == RT_SPACE_arena || space == RT_SPACE_logits;
     const p4c_launch launch = {
         .index = index,

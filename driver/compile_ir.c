@@ -35,13 +35,15 @@ static ir_op *copy_weight(copier *k, const cg_weight *w) {
         .data = {.offset = w->offset, .bytes = w->bytes},
         .perm = {.offset = w->perm_bytes ? w->perm_offset : 0, .bytes = w->perm_bytes},
     };
-    ir_op *copy = ir_add_weight(k->to, name_of(op), type, source);
+    /* how many bytes there must be depends on the row order: that first */
+    ir_op *copy = ir_add_weight(k->to, name_of(op), type, (ir_source){0});
     static const attr_key ORDER[] = {ATTR_order, ATTR_heads, ATTR_kv_heads, ATTR_head_dim,
                                      ATTR_rot};
     for (size_t i = 0; copy && i < COUNT_OF(ORDER); i++) {
         const ir_attr *a = ir_find_attr(op, ORDER[i]);
         if (a && type.layout != LAYOUT_plain) ir_set_attr(k->to, copy, *a);
     }
+    if (copy) copy->source = source;
     return copy;
 }
 

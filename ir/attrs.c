@@ -63,7 +63,7 @@ bool ir_attr_eq(const ir_attr *a, const ir_attr *b) {
 ir_attr ir_attr_copy(arena *mem, const ir_attr *a) {
     ir_attr copy = *a;
     const attr_kind kind = ir_attr_info[a->key].kind;
-    if (kind == ATTR_KIND_str) copy.str = arena_strdup(mem, a->str);
+    if (kind == ATTR_KIND_str && a->str) copy.str = arena_strdup(mem, a->str);
     if (kind == ATTR_KIND_f64s && a->f64s.n > 0) {
         double *at = arena_array(mem, double, a->f64s.n);
         memcpy(at, a->f64s.at, (size_t)a->f64s.n * sizeof *at);

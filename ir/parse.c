@@ -77,8 +77,8 @@ static void take_text(parser *p, token_kind kind, size_t n) {
 static void read_token(parser *p) {
     skip_blanks(p);
     const str s = p->rest;
-    if (!s.n) {
-        p->next = (token){.kind = TOKEN_end, .text = STR("the end"), .line = p->line};
+    if (!s.n) { /* where the last token was: the line that lacks something */
+        p->next = (token){TOKEN_end, STR("the end"), p->next.line};
         return;
     }
     const char c = s.at[0];

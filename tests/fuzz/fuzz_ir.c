@@ -1,14 +1,39 @@
 /* fuzz_ir.c - any text as a graph.  What is read prints to text that reads back the same; what
  * verifies also with a file of arbitrary bytes behind its weights can be run and packed. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "ir/const.h"
 #include "ir/interp.h"
 #include "ir/layout.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
 enum { SMALL = 2048, T = 3, R = 2, FILE_BYTES = 1 << 16 };
+
+static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
+
+/* Half of the time another number in place of one: other operands, sizes and attributes in text
+ * that still parses. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
+    static const char *const NUMBERS[] = {"0",  "1",  "2",   "3",   "4",          "6",    "7",
+                                          "8",  "9",  "12",  "16",  "17",         "20",   "24",
+                                          "32", "48", "64",  "128", "-1",         "10",   "11",
+                                          "13", "14", "224", "512", "1073741824", "62000"};
+    size_t at = size ? (seed >> 8) % size : 0, n = 0;
+    while (at < size && !is_digit(data[at])) at++;
+    while (at > 0 && is_digit(data[at - 1])) at--;
+    while (at + n < size && is_digit(data[at + n])) n++;
+    const char *number = NUMBERS[seed % COUNT_OF(NUMBERS)];
+    const size_t length = strlen(number);
+    if (seed >> 31 || !n || size - n + length > max_size)
+        return LLVMFuzzerMutate(data, size, max_size);
+    memmove(data + at + length, data + at + n, size - at - n);
+    memcpy(data + at, number, length);
+    return size - n + length;
+}
 
 static void check_text(const ir_graph *g, arena *mem, diag *d) {
     text first = {.mem = mem}, second = {.mem = mem};

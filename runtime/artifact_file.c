@@ -13,7 +13,7 @@
 
 #include "base/digest.h"
 
-enum { MAX_PROGRAM_HEADERS = 64, PIECE_BYTES = 1 << 15, REPORT_BYTES = 1 << 20 };
+enum { MAX_PROGRAM_HEADERS = 64, PIECE_BYTES = 1 << 17, REPORT_BYTES = 1 << 20 };
 static const uint64_t LIMIT = (uint64_t)1
                               << 56; /* no file is as large; sums of a few do not wrap */
 
@@ -69,13 +69,25 @@ static bool read_at(const rt_file *f, uint64_t offset, void *out, size_t n, rt_d
     return true;
 }
 
-/* Checksum of n bytes from `offset` on; those of [blank, blank + DIGEST_BYTES) count as zeros. */
+/* Checksums of ranges, with progress; the DIGEST_BYTES at `blank` count as zeros. */
 typedef struct sum_job {
     const rt_file *f;
     uint64_t blank, total, done, told;
     rt_progress_fn *progress;
     void *context;
 } sum_job;
+
+/* The next n bytes, where they are or copied to `piece`.  NULL: reported. */
+static const uint8_t *get_piece(const sum_job *job, uint64_t offset, size_t n, uint8_t *piece,
+                                rt_damage *why) {
+    const rt_file *f = job->f;
+    const bool has_blank = job->blank >= offset && job->blank - offset < n; /* never cut in two */
+    if (f->at && !has_blank && offset <= f->n_bytes && n <= f->n_bytes - offset)
+        return f->at + offset;
+    if (!read_at(f, offset, piece, n, why)) return NULL;
+    if (has_blank) memset(piece + (job->blank - offset), 0, DIGEST_BYTES);
+    return piece;
+}
 
 static bool sum_range(sum_job *job, uint64_t offset, uint64_t n, uint8_t out[DIGEST_BYTES],
                       rt_damage *why) {
@@ -84,10 +96,9 @@ static bool sum_range(sum_job *job, uint64_t offset, uint64_t n, uint8_t out[DIG
     digest_init(&g);
     while (n) {
         const size_t take = n < PIECE_BYTES ? (size_t)n : PIECE_BYTES;
-        if (!read_at(job->f, offset, piece, take, why)) return false;
-        if (job->blank >= offset && job->blank - offset < take)
-            memset(piece + (job->blank - offset), 0, DIGEST_BYTES); /* both inside one piece */
-        digest_update(&g, piece, take);
+        const uint8_t *p = get_piece(job, offset, take, piece, why);
+        if (!p) return false;
+        digest_update(&g, p, take);
         offset += take;
         n -= take;
         job->done += take;

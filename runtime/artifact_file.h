@@ -56,7 +56,7 @@ __attribute__((warn_unused_result)) bool rt_file_read(const rt_file *f, const rt
                                                       uint64_t offset, void *out, size_t n,
                                                       rt_damage *why);
 
-/* Told after each piece of at most a MiB; false ends the check with DAMAGE_read, found EINTR. */
+/* Told every MiB or so; false ends the check with DAMAGE_read, found EINTR. */
 typedef bool rt_progress_fn(void *context, uint64_t done_bytes, uint64_t total_bytes);
 /* Compares every byte of the file with the checksums.  `progress` may be NULL. */
 __attribute__((warn_unused_result)) bool rt_file_check(const rt_file *f, rt_progress_fn *progress,

@@ -49,9 +49,12 @@ p4c_status rt_session_sample(p4c_session *s, const float *logits, int64_t n_logi
     if (!logits || !id || n_logits != vocab)
         return rt_fail(error, P4C_ERR_ARGUMENT, "sample: %lld logits, the model has %lld",
                        (long long)n_logits, (long long)vocab);
-    if (!rt_sample(&s->sampler, &s->model->mem, logits, n_logits, id))
-        return rt_fail_memory(error, "sampling");
-    return P4C_OK;
+    const rt_sample_input in = {.settings = &s->sampling,
+                                .history = s->ids.at,
+                                .n_history = (int64_t)s->ids.n,
+                                .logits = logits,
+                                .n = n_logits};
+    return rt_sample(&s->sampler, &in, &s->model->mem, id, error);
 }
 
 /* ---- life ---- */

@@ -17,6 +17,7 @@
 enum {
     MAX_TOKENIZER_BYTES = 64 << 20,
     MAX_CONFIG_BYTES = 16 << 20,
+    MAX_ADDED_BYTES = 1 << 20, /* of all added tokens together: the trie takes 12 bytes for each */
     QUOTED_CHARS = 60,
 };
 
@@ -235,6 +236,7 @@ static bool read_added(reader *r, const cJSON *list, const cJSON *vocab) {
     if (!cJSON_IsArray(list))
         return diag_error(r->d, DIAG_TOK_ADDED, in_tokenizer(r), "'added_tokens' is no array");
     int64_t next = cJSON_GetArraySize(vocab);
+    size_t n_bytes = 0;
     m->added = arena_array(r->mem, fe_tok_added, cJSON_GetArraySize(list));
     for (const cJSON *v = list->child; v; v = v->next) {
         fe_tok_added a = {.id = 0};
@@ -247,6 +249,9 @@ static bool read_added(reader *r, const cJSON *list, const cJSON *vocab) {
             return diag_error(r->d, DIAG_TOK_ADDED, in_tokenizer(r),
                               "added token %s is %zu bytes long (expected 1 to %d)",
                               fe_tok_quote(r->mem, a.text), a.text.n, RT_TOK_MAX_ADDED_BYTES);
+        if ((n_bytes += a.text.n) > MAX_ADDED_BYTES)
+            return diag_error(r->d, DIAG_TOK_LIMIT, in_tokenizer(r),
+                              "the added tokens are more than %d bytes of text", MAX_ADDED_BYTES);
         if (!read_added_flags(r, v, &a) || !add_token(r, &a, &next)) return false;
     }
     return true;

@@ -474,6 +474,22 @@ static void test_too_many_merges(void) {
     arena_close(mem);
 }
 
+static void test_too_many_added(void) {
+    arena *mem = arena_open();
+    text t = {.mem = mem};
+    text_cat(&t, "\"added_tokens\":[");
+    const int n = (1 << 20) / 128 + 1;
+    for (int i = 0; i < n; i++)
+        text_printf(&t, "{\"id\":%d,\"content\":\"%0128d\"}%c", 270 + i, i, i < n - 1 ? ',' : ']');
+    text_cat(&t, ",\"unused\":[");
+    tok_fixture f;
+    const str base = tok_file(mem, BASE_DIR, "tokenizer.json");
+    const bool ok = tok_fixture_json(&f, tok_replace(mem, base, "\"added_tokens\":[", t.buf.at), 0);
+    expect_error(&f, ok, DIAG_TOK_LIMIT, "1048576 bytes");
+    tok_fixture_close(&f);
+    arena_close(mem);
+}
+
 UNIT_MAIN("tokenizer_import", {"corrupt files are refused as expected", test_malformed},
           {"what is not supported is refused by name", test_refused},
           {"spellings that mean the same", test_accepted},
@@ -481,4 +497,5 @@ UNIT_MAIN("tokenizer_import", {"corrupt files are refused as expected", test_mal
           {"folders", test_folders}, {"checkpoints of the reference data", test_checkpoints},
           {"same files, same bytes", test_same_bytes},
           {"words that merging does not reach", test_unreachable_word},
-          {"too many merges", test_too_many_merges})
+          {"too many merges", test_too_many_merges},
+          {"too much text of added tokens", test_too_many_added})

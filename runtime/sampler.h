@@ -32,7 +32,7 @@ typedef struct rt_sample_input {
     int64_t n;           /* 1 .. 2^31 - 1 */
 } rt_sample_input;
 
-/* The distribution: probs[n], of which *n_kept are not cut off.  ERR_NO_MEMORY; ERR_ARGUMENT: NaN
+/* The distribution: probs[n], of which *n_kept are not zero.  ERR_NO_MEMORY; ERR_ARGUMENT: NaN
  * or +inf among the logits, or nothing but -inf. */
 p4c_status rt_sampler_probs(const rt_sample_input *in, const rt_alloc *mem, float *probs,
                             int64_t *n_kept, p4c_error *error);

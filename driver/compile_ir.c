@@ -29,12 +29,13 @@ static ir_op *copy_weight(copier *k, const cg_weight *w) {
     const ir_op *op = w->op;
     ir_type type = op->type;
     if (type.layout == LAYOUT_plain) type.dtype = cg_stored_dtype(op);
-    const ir_source source = {
+    ir_source source = {
         .kind = SOURCE_file,
         .file = 0,
         .data = {.offset = w->offset, .bytes = w->bytes},
-        .perm = {.offset = w->perm_bytes ? w->perm_offset : 0, .bytes = w->perm_bytes},
     };
+    /* where the type says nothing of an order, what there is of one follows from the shape */
+    if (type.perm) source.perm = (ir_range){.offset = w->perm_offset, .bytes = w->perm_bytes};
     /* how many bytes there must be depends on the row order: that first */
     ir_op *copy = ir_add_weight(k->to, name_of(op), type, (ir_source){0});
     static const attr_key ORDER[] = {ATTR_order, ATTR_heads, ATTR_kv_heads, ATTR_head_dim,

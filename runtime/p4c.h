@@ -370,7 +370,8 @@ static inline p4c_status p4c_detokenize(const p4c_model *model, const int32_t *i
 }
 /* Renders {"messages": [...], "tools": [...]?, "add_generation_prompt": bool? (default true)}, or
  * the list of messages alone, with the model's chat template.  Release chat->text and chat->ids
- * with p4c_free.  ERR_NO_TEMPLATE; ERR_BAD_INPUT: not JSON, or refused by the template. */
+ * with p4c_free.  ERR_NO_TEMPLATE; ERR_BAD_INPUT: not JSON, or refused by the template, or no
+ * message. */
 static inline p4c_status p4c_render_chat(const p4c_model *model, const char *chat_json,
                                          size_t n_bytes, p4c_chat *chat, p4c_error *error) {
     return p4c_api_of(model)->render_chat(model, chat_json, n_bytes, chat, error);

@@ -86,6 +86,7 @@ p4c_status rt_session_open(p4c_model *m, p4c_session **out, p4c_error *error) {
     p4c_session *const s = new_session(m);
     if (!s) return rt_fail_memory(error, "a session");
     rt_default_sampling(m, &s->sampling);
+    rt_sampler_start(&s->sampler, s->sampling.seed);
     *out = s;
     return P4C_OK;
 }
@@ -95,6 +96,8 @@ p4c_status rt_session_fork(const p4c_session *s, p4c_session **out, p4c_error *e
     p4c_model *const m = s->model;
     p4c_session *const f = new_session(m);
     if (!f) return rt_fail_memory(error, "a session");
+    f->sampling = s->sampling;
+    f->sampler = s->sampler;
     if (s->ids.n) {
         f->ids.at = rt_get(&m->mem, s->ids.n, sizeof *f->ids.at);
         f->block = rt_get(&m->mem, s->n_blocks, sizeof *f->block);

@@ -420,7 +420,8 @@ static void build(fake *f, fake_options o) {
     f->launch = (rt_launch *)(void *)(f->plan + 1);
     build_plan(f, o);
     memcpy(add_aligned(f, "tokenizer", n_blob), blob, n_blob);
-    add_aligned(f, "template", 0);
+    uint8_t *const chat = add_aligned(f, "template", o.n_chat_template);
+    if (o.n_chat_template) memcpy(chat, o.chat_template, o.n_chat_template);
     memcpy(add_aligned(f, "config", sizeof CONFIG - 1), CONFIG, sizeof CONFIG - 1);
     add_aligned(f, "options", 0);
     add_aligned(f, "ir", 0);

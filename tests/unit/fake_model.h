@@ -37,6 +37,8 @@ enum {
 typedef struct fake_options {
     uint32_t vocab, max_seq_tok, max_batch, max_tokens, max_rows;
     bool no_tokenizer, dummy;
+    const void *chat_template; /* section "template"; NULL: empty */
+    uint64_t n_chat_template;
 } fake_options;
 
 /* vocab 272, 700 tokens, 4 sequences and 16 tokens a step, 6 rows. */

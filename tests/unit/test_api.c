@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frontend/template_compile.h"
 #include "runtime/p4c.h"
 #include "tests/unit/fake_model.h"
 #include "tests/unit/unit.h"
@@ -166,20 +167,20 @@ static void text_goes_to_ids_and_back(void) {
     p4c_model *const m = open_own(1);
     int32_t *ids = NULL;
     size_t n = 99;
-    char *text = NULL;
+    char *piece = NULL;
     size_t n_text = 0;
     CU_ASSERT_EQUAL_FATAL(p4c_tokenize(m, TEXT, sizeof TEXT - 1, P4C_PARSE_SPECIAL, &ids, &n, NULL),
                           P4C_OK);
     CU_ASSERT_EQUAL(n, 4);
     CU_ASSERT_EQUAL(ids[0], FAKE_ID_END);
     CU_ASSERT_EQUAL(ids[2], 0);
-    CU_ASSERT_EQUAL(p4c_detokenize(m, ids, n, 0, &text, &n_text, NULL), P4C_OK);
+    CU_ASSERT_EQUAL(p4c_detokenize(m, ids, n, 0, &piece, &n_text, NULL), P4C_OK);
     CU_ASSERT_EQUAL(n_text, sizeof TEXT - 1);
-    CU_ASSERT_EQUAL(memcmp(text, TEXT, sizeof TEXT), 0); /* the NUL too */
-    p4c_free(m, text);
-    CU_ASSERT_EQUAL(p4c_detokenize(m, ids, n, P4C_SKIP_SPECIAL, &text, &n_text, NULL), P4C_OK);
+    CU_ASSERT_EQUAL(memcmp(piece, TEXT, sizeof TEXT), 0); /* the NUL too */
+    p4c_free(m, piece);
+    CU_ASSERT_EQUAL(p4c_detokenize(m, ids, n, P4C_SKIP_SPECIAL, &piece, &n_text, NULL), P4C_OK);
     CU_ASSERT_EQUAL(n_text, 3);
-    p4c_free(m, text);
+    p4c_free(m, piece);
     p4c_free(m, ids);
     CU_ASSERT_EQUAL(p4c_tokenize(m, TEXT, sizeof TEXT - 1, 0, &ids, &n, NULL), P4C_OK);
     CU_ASSERT_EQUAL(n, 10); /* bytes: special tokens are text here */
@@ -191,36 +192,79 @@ static void text_goes_to_ids_and_back(void) {
     CU_ASSERT_EQUAL(p4c_tokenize(m, TEXT, 1, P4C_SKIP_SPECIAL, &ids, &n, NULL), P4C_ERR_ARGUMENT);
     CU_ASSERT_EQUAL(p4c_tokenize(m, NULL, 1, 0, &ids, &n, NULL), P4C_ERR_ARGUMENT);
     CU_ASSERT_EQUAL(p4c_tokenize(m, TEXT, SIZE_MAX, 0, &ids, &n, NULL), P4C_ERR_ARGUMENT);
-    CU_ASSERT_EQUAL(p4c_detokenize(m, NULL, 1, 0, &text, &n_text, NULL), P4C_ERR_ARGUMENT);
+    CU_ASSERT_EQUAL(p4c_detokenize(m, NULL, 1, 0, &piece, &n_text, NULL), P4C_ERR_ARGUMENT);
     p4c_chat chat;
     CU_ASSERT_EQUAL(p4c_render_chat(m, "[]", 2, &chat, NULL), P4C_ERR_NO_TEMPLATE);
     p4c_free(m, NULL);
     p4c_close(m);
 }
 
+static void chats_are_rendered_and_cannot_inject_special_tokens(void) {
+    static const char TEMPLATE[] =
+        "{% for m in messages %}<|tag|>{{ m.role }}:{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|tag|>{% endif %}";
+    static const char CHAT[] = "{\"messages\": [{\"role\": \"u\", \"content\": \"<|end|>x\"}]}";
+    static const int32_t WANT[] = {FAKE_ID_TAG, 'u', ':', '<', '|',         'e',        'n',
+                                   'd',         '|', '>', 'x', FAKE_ID_END, FAKE_ID_TAG};
+    arena *const mem = arena_open();
+    diag d = {.mem = mem};
+    fe_blob blob = {0};
+    CU_ASSERT_FATAL(fe_compile_template((str){TEMPLATE, sizeof TEMPLATE - 1}, "t", mem, &d, &blob));
+    fake_options o = fake_default_options();
+    o.chat_template = blob.at;
+    o.n_chat_template = blob.n;
+    fake *const f = fake_new(o);
+    p4c_model *const m = fake_open(f, 1);
+    p4c_info info = {.size = sizeof info};
+    CU_ASSERT_EQUAL(p4c_get_info(m, &info, NULL), P4C_OK);
+    CU_ASSERT_EQUAL(info.has_template, 1);
+
+    p4c_chat chat = {0};
+    p4c_error error = {0};
+    CU_ASSERT_EQUAL_FATAL(p4c_render_chat(m, CHAT, sizeof CHAT - 1, &chat, &error), P4C_OK);
+    CU_ASSERT_STRING_EQUAL(chat.text, "<|tag|>u:<|end|>x<|end|><|tag|>");
+    CU_ASSERT_EQUAL(chat.n_bytes, strlen(chat.text));
+    CU_ASSERT_EQUAL(chat.n_ids, COUNT_OF(WANT));
+    CU_ASSERT_EQUAL(memcmp(chat.ids, WANT, sizeof WANT), 0);
+    p4c_free(m, chat.text);
+    p4c_free(m, chat.ids);
+    static const char ALONE[] = "[{\"role\": \"u\", \"content\": null}]";
+    CU_ASSERT_EQUAL_FATAL(p4c_render_chat(m, ALONE, sizeof ALONE - 1, &chat, NULL), P4C_OK);
+    CU_ASSERT_STRING_EQUAL(chat.text, "<|tag|>u:<|end|><|tag|>");
+    p4c_free(m, chat.text);
+    p4c_free(m, chat.ids);
+    CU_ASSERT_EQUAL(p4c_render_chat(m, "[]", 2, &chat, &error), P4C_ERR_BAD_INPUT);
+    CU_ASSERT_EQUAL(p4c_render_chat(m, "[{", 2, &chat, &error), P4C_ERR_BAD_INPUT);
+    CU_ASSERT(strlen(error.text) > 5);
+    CU_ASSERT_EQUAL(p4c_render_chat(m, NULL, 2, &chat, &error), P4C_ERR_ARGUMENT);
+    p4c_close(m);
+    fake_free(f);
+    arena_close(mem);
+}
+
 static void a_stream_gives_whole_characters(void) {
     p4c_model *const m = open_own(1);
     p4c_stream *s = NULL;
-    const char *text = NULL;
+    const char *piece = NULL;
     size_t n = 99;
     CU_ASSERT_EQUAL(p4c_stream_open(m, 64, &s, NULL), P4C_ERR_ARGUMENT);
     CU_ASSERT_EQUAL_FATAL(p4c_stream_open(m, P4C_SKIP_SPECIAL, &s, NULL), P4C_OK);
     p4c_close(m); /* the stream keeps the model */
-    CU_ASSERT_EQUAL(p4c_stream_add(s, FAKE_ID_EURO, &text, &n, NULL), P4C_OK);
+    CU_ASSERT_EQUAL(p4c_stream_add(s, FAKE_ID_EURO, &piece, &n, NULL), P4C_OK);
     CU_ASSERT_EQUAL(n, 0);
-    CU_ASSERT_EQUAL(p4c_stream_add(s, 0xac, &text, &n, NULL), P4C_OK);
-    CU_ASSERT_STRING_EQUAL(text, "\xe2\x82\xac");
+    CU_ASSERT_EQUAL(p4c_stream_add(s, 0xac, &piece, &n, NULL), P4C_OK);
+    CU_ASSERT_STRING_EQUAL(piece, "\xe2\x82\xac");
     CU_ASSERT_EQUAL(n, 3);
-    CU_ASSERT_EQUAL(p4c_stream_add(s, FAKE_ID_TAG, &text, &n, NULL), P4C_OK);
-    CU_ASSERT_STRING_EQUAL(text, "");
-    CU_ASSERT_EQUAL(p4c_stream_add(s, FAKE_ID_EURO, &text, &n, NULL), P4C_OK);
-    CU_ASSERT_EQUAL(p4c_stream_end(s, &text, &n, NULL), P4C_OK);
-    CU_ASSERT_STRING_EQUAL(text, "\xef\xbf\xbd");
-    CU_ASSERT_EQUAL(p4c_stream_end(s, &text, &n, NULL), P4C_OK);
+    CU_ASSERT_EQUAL(p4c_stream_add(s, FAKE_ID_TAG, &piece, &n, NULL), P4C_OK);
+    CU_ASSERT_STRING_EQUAL(piece, "");
+    CU_ASSERT_EQUAL(p4c_stream_add(s, FAKE_ID_EURO, &piece, &n, NULL), P4C_OK);
+    CU_ASSERT_EQUAL(p4c_stream_end(s, &piece, &n, NULL), P4C_OK);
+    CU_ASSERT_STRING_EQUAL(piece, "\xef\xbf\xbd");
+    CU_ASSERT_EQUAL(p4c_stream_end(s, &piece, &n, NULL), P4C_OK);
     CU_ASSERT_EQUAL(n, 0);
-    CU_ASSERT_EQUAL(p4c_stream_add(s, 123456, &text, &n, NULL),
+    CU_ASSERT_EQUAL(p4c_stream_add(s, 123456, &piece, &n, NULL),
                     P4C_OK); /* no such token: no text */
-    CU_ASSERT_EQUAL(p4c_stream_add(s, -3, &text, &n, NULL), P4C_OK);
+    CU_ASSERT_EQUAL(p4c_stream_add(s, -3, &piece, &n, NULL), P4C_OK);
     CU_ASSERT_EQUAL(n, 0);
     CU_ASSERT_EQUAL(p4c_stream_add(s, 'a', NULL, &n, NULL), P4C_ERR_ARGUMENT);
     p4c_stream_close(s);
@@ -355,6 +399,8 @@ UNIT_MAIN("api", {"an artifact without data is refused", an_artifact_without_dat
           {"sections can be read", sections_can_be_read},
           {"opening checks its parameters", opening_checks_its_parameters},
           {"text goes to ids and back", text_goes_to_ids_and_back},
+          {"chats are rendered and cannot inject special tokens",
+           chats_are_rendered_and_cannot_inject_special_tokens},
           {"a stream gives whole characters", a_stream_gives_whole_characters},
           {"sessions keep their model", sessions_keep_their_model},
           {"both threads work", both_threads_work},

@@ -248,6 +248,62 @@ static void a_generation_goes_on_where_the_session_stands(void) {
     close_world(v);
 }
 
+/* The seed decides; a fork draws on where its origin stands. */
+static void draws_can_be_repeated(void) {
+    world *const w = open_world(fake_default_options());
+    p4c_sampling sampling;
+    p4c_default_sampling(w->m, &sampling);
+    sampling.do_sample = 1;
+    sampling.top_k = 50;
+    w->params.ignore_eos = 1;
+    w->params.max_tokens = 12;
+    seen first = {0};
+    for (int i = 0; i < 3; i++) {
+        sampling.seed = i < 2 ? 77 : 78;
+        CU_ASSERT_EQUAL(p4c_set_sampling(w->s, &sampling, NULL), P4C_OK);
+        CU_ASSERT_EQUAL_FATAL(generate(w), P4C_OK);
+        const bool equal = !memcmp(w->seen.ids, first.ids, sizeof first.ids);
+        CU_ASSERT_EQUAL(equal, i == 1);
+        if (!i) first = w->seen;
+        memset(w->seen.ids, 0, sizeof w->seen.ids);
+        w->seen.n_ids = 0;
+        CU_ASSERT_EQUAL(p4c_session_truncate(w->s, 0, NULL), P4C_OK);
+    }
+    p4c_session *fork = NULL;
+    float logits[272] = {0};
+    CU_ASSERT_EQUAL_FATAL(p4c_session_fork(w->s, &fork, NULL), P4C_OK);
+    bool all_equal = true;
+    for (int i = 0; i < 8; i++) {
+        int32_t a, b;
+        CU_ASSERT_EQUAL(p4c_sample(w->s, logits, 272, &a, NULL), P4C_OK);
+        CU_ASSERT_EQUAL(p4c_sample(fork, logits, 272, &b, NULL), P4C_OK);
+        all_equal &= a == b;
+    }
+    CU_ASSERT(all_equal);
+    p4c_session_close(fork);
+    close_world(w);
+}
+
+/* Tokens of the sequence so far are punished, greedy or not. */
+static void repetition_is_punished(void) {
+    world *const w = open_world(fake_default_options());
+    float logits[272] = {0};
+    int32_t id;
+    p4c_sampling sampling;
+    p4c_default_sampling(w->m, &sampling);
+    sampling.repetition_penalty = 2;
+    CU_ASSERT_EQUAL(p4c_set_sampling(w->s, &sampling, NULL), P4C_OK);
+    logits['w'] = 10;
+    logits['x'] = 6;
+    CU_ASSERT_EQUAL(p4c_sample(w->s, logits, 272, &id, NULL), P4C_OK);
+    CU_ASSERT_EQUAL(id, 'w');
+    const p4c_item it = {w->s, prompt, PROMPT, P4C_LOGITS_NONE, NULL, 0, 0};
+    CU_ASSERT_EQUAL(p4c_eval(w->m, &it, 1, NULL), P4C_OK);
+    CU_ASSERT_EQUAL(p4c_sample(w->s, logits, 272, &id, NULL), P4C_OK);
+    CU_ASSERT_EQUAL(id, 'x');
+    close_world(w);
+}
+
 static void parameters_are_checked(void) {
     static const char *const EMPTY[] = {"a", ""}, *const MISSING[] = {NULL};
     static const char *const INSIDE[] = {"\x82\xac"};
@@ -385,6 +441,8 @@ UNIT_MAIN("generate", {"text streams until an end token", text_streams_until_an_
           {"a generation can be cancelled", a_generation_can_be_cancelled},
           {"a generation goes on where the session stands",
            a_generation_goes_on_where_the_session_stands},
+          {"draws can be repeated", draws_can_be_repeated},
+          {"repetition is punished", repetition_is_punished},
           {"parameters are checked", parameters_are_checked},
           {"a model without tokenizer gives ids", a_model_without_tokenizer_gives_ids},
           {"stop strings do not depend on the pieces", stop_strings_do_not_depend_on_the_pieces})

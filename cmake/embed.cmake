@@ -54,9 +54,15 @@ function(p4c_artifact_object name file)
     target_link_libraries(artifact_base PRIVATE cjson)
     p4c_artifact_code(artifact_base)
   endif()
+  # what the compiler calls instead of instructions that the oldest processor lacks (bit counts)
+  execute_process(COMMAND ${CMAKE_C_COMPILER} -print-libgcc-file-name OUTPUT_VARIABLE helpers
+                  OUTPUT_STRIP_TRAILING_WHITESPACE)
+  if(NOT EXISTS "${helpers}")
+    set(helpers)
+  endif()
   add_custom_command(OUTPUT ${file}
     COMMAND ${CMAKE_C_COMPILER} -r -nostdlib -o ${file}
-            $<TARGET_OBJECTS:${name}_parts> $<TARGET_FILE:artifact_base>
+            $<TARGET_OBJECTS:${name}_parts> $<TARGET_FILE:artifact_base> ${helpers}
     DEPENDS ${name}_parts $<TARGET_OBJECTS:${name}_parts> artifact_base
     COMMAND_EXPAND_LISTS VERBATIM)
 endfunction()

@@ -72,7 +72,7 @@ static void check_target(const char *triple, uint16_t machine, int oldest) {
         const Elf64_Sym *sym = (const void *)(v.at + v.dynsym->sh_offset);
         const uint16_t *version = (const void *)(v.at + v.versym->sh_offset);
         const uint64_t n = v.dynsym->sh_size / sizeof *sym;
-        CU_ASSERT_TRUE(n > 10);
+        CU_ASSERT_TRUE(n > 1);
         CU_ASSERT_EQUAL(v.versym->sh_size, n * sizeof *version);
         for (uint64_t i = 1; i < n; i++) {
             const int minor = minor_of(version_name(&v, version[i]));

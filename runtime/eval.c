@@ -145,8 +145,8 @@ static p4c_status take_blocks(p4c_model *m, const p4c_item *it, p4c_error *error
     if (!rt_ids_reserve(&m->mem, &s->ids, (size_t)it->n_ids))
         return rt_fail_memory(error, "the tokens of a session");
     /* one place more, for the copy of a shared block */
-    rt_kv_block **const list = rt_grown(&m->mem, s->block, n_old, &s->cap_blocks,
-                                        n_all - n_old + 1, sizeof(rt_kv_block *));
+    rt_kv_block **const list = rt_grown(&m->mem, s->block, n_old, &s->cap_blocks, n_all - n_old + 1,
+                                        sizeof(rt_kv_block *));
     if (!list) return rt_fail_memory(error, "the tokens of a session");
     s->block = list;
     const bool partial = s->ids.n % RT_KV_BLOCK_TOK != 0;
@@ -171,8 +171,7 @@ static void give_back(p4c_model *m, const p4c_item *items, size_t n) {
     }
 }
 
-static p4c_status take_all_blocks(p4c_model *m, const p4c_item *items, size_t n,
-                                  p4c_error *error) {
+static p4c_status take_all_blocks(p4c_model *m, const p4c_item *items, size_t n, p4c_error *error) {
     for (size_t i = 0; i < n; i++) {
         const p4c_status s = take_blocks(m, &items[i], error);
         if (s == P4C_OK) continue;
@@ -262,8 +261,7 @@ static p4c_status take_logits(p4c_model *m, const p4c_item *items, size_t n, p4c
     return m->room.logits ? P4C_OK : rt_fail_memory(error, "a step's logits");
 }
 
-static p4c_status run_steps(p4c_model *m, const p4c_item *items, size_t n_items,
-                            p4c_error *error) {
+static p4c_status run_steps(p4c_model *m, const p4c_item *items, size_t n_items, p4c_error *error) {
     const uint32_t vocab = m->tables.meta->vocab;
     const bool direct = is_direct(items, n_items, vocab);
     cancel_watch watch = {m, items, n_items, atomic_load(&m->n_cancels)};
@@ -273,8 +271,7 @@ static p4c_status run_steps(p4c_model *m, const p4c_item *items, size_t n_items,
         const rt_share *const share = m->room.share;
         const rt_step step = build_step(m, n);
         float *const logits = !step.R ? NULL : direct ? rows_out(share, vocab) : m->room.logits;
-        const rt_step_run run = {&step,  logits,   is_cancelled,    &watch,
-                                 m->watch, m->watch_context};
+        const rt_step_run run = {&step, logits, is_cancelled, &watch, m->watch, m->watch_context};
         if (is_cancelled(&watch) || !rt_exec_run(m->exec, &run))
             return cancelled(items, n_items, error);
         const float *from = logits;

@@ -45,8 +45,9 @@ p4c_status rt_load_tables(const rt_model_source *source, rt_tables *out, p4c_err
 /* Of a checked header, by name; all zero where there is none or it is empty. */
 rt_span rt_find_span(const rt_header *header, const char *name);
 
-/* The last variant whose needs are among `bits` (cpu_features()), or the one called `name` (not NULL).  ERR_NO_CPU;
- * ERR_ARGUMENT: no such name; ERR_BAD_ARTIFACT: the image is not one of this ABI. */
+/* The last variant whose needs are among `bits` (cpu_features()), or the one called `name` (not
+ * NULL).  ERR_NO_CPU; ERR_ARGUMENT: no such name; ERR_BAD_ARTIFACT: the image is not one of this
+ * ABI. */
 p4c_status rt_pick_variant(const rt_image *image, uint64_t bits, const char *name,
                            const rt_variant **out, p4c_error *error);
 /* The kernels that the plan names are there and have a size.  ERR_BAD_ARTIFACT. */

@@ -18,7 +18,8 @@ static void libc_free(void *ctx, void *p) {
     free(p);
 }
 
-/* Copies what the caller's struct has of ours; false where it is too small to be any version of it. */
+/* Copies what the caller's struct has of ours; false where it is too small to be any version of it.
+ */
 static bool take_params(const p4c_open_params *in, p4c_open_params *out) {
     *out = p4c_default_open_params();
     if (!in) return true;
@@ -51,11 +52,10 @@ static p4c_status kv_limit(const rt_meta *meta, uint64_t kv_bytes, uint64_t *out
     }
     *out = kv_bytes / meta->kv_block_bytes;
     if (*out) return P4C_OK;
-    return rt_fail_numbers(error, P4C_ERR_ARGUMENT, (int64_t)kv_bytes,
-                           (int64_t)meta->kv_block_bytes,
-                           "kv_bytes is %llu, one block of %d positions takes %llu",
-                           (unsigned long long)kv_bytes, RT_KV_BLOCK_TOK,
-                           (unsigned long long)meta->kv_block_bytes);
+    return rt_fail_numbers(
+        error, P4C_ERR_ARGUMENT, (int64_t)kv_bytes, (int64_t)meta->kv_block_bytes,
+        "kv_bytes is %llu, one block of %d positions takes %llu", (unsigned long long)kv_bytes,
+        RT_KV_BLOCK_TOK, (unsigned long long)meta->kv_block_bytes);
 }
 
 static void model_free(p4c_model *m) {

@@ -42,7 +42,8 @@ struct p4c_model {
     void *watch_context;
 };
 
-/* Opens a model from tables anywhere; `api` is the table its objects point to.  params as p4c_open. */
+/* Opens a model from tables anywhere; `api` is the table its objects point to.  params as p4c_open.
+ */
 p4c_status rt_model_open(const rt_model_source *source, const p4c_api *api,
                          const p4c_open_params *params, p4c_model **out, p4c_error *error);
 void rt_model_hold(p4c_model *m);

@@ -21,8 +21,8 @@ p4c_status rt_language_open(const rt_tables *tables, rt_language *out, p4c_error
 
 p4c_status rt_model_tokenize(const p4c_model *m, const char *text, size_t n_bytes, unsigned flags,
                              int32_t **ids, size_t *n_ids, p4c_error *error);
-p4c_status rt_model_detokenize(const p4c_model *m, const int32_t *ids, size_t n_ids,
-                               unsigned flags, char **text, size_t *n_bytes, p4c_error *error);
+p4c_status rt_model_detokenize(const p4c_model *m, const int32_t *ids, size_t n_ids, unsigned flags,
+                               char **text, size_t *n_bytes, p4c_error *error);
 p4c_status rt_model_render_chat(const p4c_model *m, const char *json, size_t n_bytes,
                                 p4c_chat *chat, p4c_error *error);
 void rt_model_free(const p4c_model *m, void *p);

@@ -236,8 +236,7 @@ static void made_up_weights_are_there_for_kernels(void) {
                           P4C_OK);
     float want[VOCAB];
     fake_random_ids(3, VOCAB, b->ids, 1);
-    fake_logits(b->f, b->ids, 1,
-                want); /* the head reads: 272, then -1s */
+    fake_logits(b->f, b->ids, 1, want); /* the head reads: 272, then -1s */
     const rt_step_run run = prepare(b, 0, 1, 1);
     CU_ASSERT(rt_exec_run(x, &run));
     CU_ASSERT_EQUAL(memcmp(b->logits, want, sizeof want), 0);

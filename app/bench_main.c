@@ -25,7 +25,7 @@ static bool failed(bench *b, const p4c_error *error) {
 
 /* Ids that differ, the same in each run. */
 static int32_t any_id(const bench *b, int64_t i) {
-    return (int32_t)(((uint64_t)i * 2654435761u + 12345) >> 4) % (int32_t)b->info.vocab;
+    return (int32_t)((((uint64_t)i * 2654435761u + 12345) >> 4) % b->info.vocab);
 }
 
 /* ---- sessions ---- */

@@ -131,6 +131,8 @@ static p4c_status fake_eval(p4c_model *m, const p4c_item *items, size_t n, p4c_e
         if (s->n + items[i].n_ids > MAX_SEQ) return fail(e, P4C_ERR_TOO_LONG, "too long");
         const bool all = items[i].logits == P4C_LOGITS_ALL;
         for (int64_t t = 0; t < items[i].n_ids; t++) {
+            if (items[i].ids[t] < 0 || items[i].ids[t] >= VOCAB)
+                return fail(e, P4C_ERR_ARGUMENT, "no such token");
             s->ids[s->n++] = items[i].ids[t];
             if (all) /* row p: its first logit is the position, the second the token */
                 for (int v = 0; v < VOCAB; v++)
@@ -418,7 +420,7 @@ static void test_help(void) {
 }
 
 static void test_bench(void) {
-    const outcome *o = run(PLAIN, "", "bench -p 8 -n 4 -d 2 -b 1,3 -r 2 -t 1 --json --per-op");
+    const outcome *o = run(PLAIN, "", "bench -p 48 -n 4 -d 2 -b 1,3 -r 2 -t 1 --json --per-op");
     CU_ASSERT_EQUAL(o->status, 0);
     CU_ASSERT_STRING_EQUAL(o->err, "");
     static const char *const WANT[] = {
@@ -428,7 +430,7 @@ static void test_bench(void) {
         "\"load_ms\":",
         "\"first_token_ms\":",
         "\"peak_anon_bytes\":",
-        "\"tests\":[{\"kind\":\"prompt\",\"tokens\":8,\"depth\":2,\"batch\":1,\"threads\":1,\"tok_"
+        "\"tests\":[{\"kind\":\"prompt\",\"tokens\":48,\"depth\":2,\"batch\":1,\"threads\":1,\"tok_"
         "s\":{\"min\":",
         "{\"kind\":\"generate\",\"tokens\":4,\"depth\":2,\"batch\":1,",
         "{\"kind\":\"generate\",\"tokens\":4,\"depth\":2,\"batch\":3,",

@@ -175,7 +175,7 @@ p4c_status rt_sampler_probs(const rt_sample_input *in, const rt_alloc *mem, floa
     for (int64_t i = 0; i < n; i++) {
         const candidate *c = stays(&p, n, i);
         probs[c->id] = (float)c->p;
-        *n_kept += probs[c->id] > 0;
+        *n_kept += c->p > 0; /* in double: few underflow */
     }
     rt_release(mem, p.at);
     return P4C_OK;

@@ -32,8 +32,8 @@ typedef struct rt_sample_input {
     int64_t n;           /* 1 .. 2^31 - 1 */
 } rt_sample_input;
 
-/* The distribution: probs[n], of which *n_kept are not zero.  ERR_NO_MEMORY; ERR_ARGUMENT: NaN
- * or +inf among the logits, or nothing but -inf. */
+/* The distribution: probs[n], of which *n_kept have a share (in double).  ERR_NO_MEMORY;
+ * ERR_ARGUMENT: NaN or +inf among the logits, or nothing but -inf. */
 p4c_status rt_sampler_probs(const rt_sample_input *in, const rt_alloc *mem, float *probs,
                             int64_t *n_kept, p4c_error *error);
 /* Draws from it; without do_sample the token of the largest logit after the penalty, the lowest id

@@ -272,7 +272,11 @@ static const ir_op *leaf_of_columns(const ir_op *op) {
 int64_t const_n_packed_groups(const ir_op *op) {
     if (!op->type.perm) return ir_max_packed_groups(&op->type);
     const ir_op *leaf = leaf_of_columns(op);
-    return is_packed_file(leaf) ? perm_groups(leaf) : count_perm_groups(leaf);
+    if (is_packed_file(leaf)) return perm_groups(leaf);
+    if (leaf->source.kind != SOURCE_seed) return count_perm_groups(leaf);
+    ir_type in_order = op->type; /* a permutation leaves groups as large as they were */
+    in_order.perm = false;
+    return ir_max_packed_groups(&in_order);
 }
 
 /* Columns by group, in each by number: a counting sort, every group padded to whole packed groups.

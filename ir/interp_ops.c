@@ -78,8 +78,8 @@ bool interp_embed(interp_ctx *c, const ir_op *op, float *out) {
 
 bool interp_select_rows(interp_ctx *c, const ir_op *op, float *out) {
     const int64_t n = op->type.dim[1];
-    for (int64_t r = 0; r < c->step->R; r++)
-        copy(out + r * n, interp_in(c, op, 0) + c->step->rows[r] * n, n);
+    const float *x = interp_in(c, op, 0);
+    for (int64_t r = 0; r < c->step->R; r++) copy(out + r * n, x + c->step->rows[r] * n, n);
     return true;
 }
 

@@ -106,8 +106,8 @@ typedef struct ir_source {
 
 typedef struct ir_file {
     const char *path;
-    const uint8_t *at; /* mapped; NULL in a graph read from text */
-    uint64_t n_bytes;
+    const uint8_t *at; /* mapped, n_bytes of them; NULL in a graph read from text */
+    uint64_t n_bytes;  /* `at` NULL: may be 0, not known */
 } ir_file;
 
 typedef struct ir_attr {

@@ -8,6 +8,9 @@
 #include "ir/const.h"
 
 enum { MAX_PACKED_GROUP = 128, ACT_ALIGN_BYTES = 64, F16_BYTES = 2, ZERO_BYTES = 1 };
+/* Packed groups of act-order are counted in columns x groups / 1024 steps: seconds at most, from
+ * any file. */
+enum { MAX_PERM_COLUMNS = 1 << 20 };
 static const int64_t MAX_ELEMENTS = (int64_t)1 << 40;
 
 ir_type ir_type_of(ir_dtype dtype, int rank, const int64_t *dim) {
@@ -87,6 +90,7 @@ static const char *wrong_with(const ir_type *t) {
         return "i16 activations need a group";
     if (t->dtype == DT_i4 && (t->rank != 2 || !is_static(t)))
         return "i4 is for matrices of known size";
+    if (t->perm && t->dim[1] > MAX_PERM_COLUMNS) return "too many columns for act-order";
     if (t->layout == LAYOUT_act && t->zeros) return "activations have no zero points";
     if (t->layout == LAYOUT_kv)
         return t->rank == 3 && is_static(t) ? NULL : "kv is [layers, heads, head size]";

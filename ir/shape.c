@@ -240,8 +240,10 @@ static bool check_range(const ir_op *op, const char *what, const ir_range *r, ui
     if (r->bytes != want)
         return OP_ERROR(op, IR_SOURCE, "%s has %llu bytes, want %llu", what,
                         (unsigned long long)r->bytes, (unsigned long long)want);
-    const uint64_t size = g->file[op->source.file].n_bytes;
-    if (!checked_add(r->offset, r->bytes, &end) || (size && end > size))
+    const ir_file *file = &g->file[op->source.file];
+    const uint64_t size = file->n_bytes;
+    const bool size_is_known = file->at || size;
+    if (!checked_add(r->offset, r->bytes, &end) || (size_is_known && end > size))
         return OP_ERROR(op, IR_SOURCE, "%s is not inside file %d of %llu bytes", what,
                         op->source.file, (unsigned long long)size);
     return true;

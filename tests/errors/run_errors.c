@@ -12,7 +12,7 @@
 /* Contents of files, broken graphs, steps: tests/unit. */
 static const diag_code NOT_IN_TEXT[] = {DIAG_IR_PERM, DIAG_IR_INVARIANT, DIAG_IR_STEP};
 
-static bool seen[1000];
+enum { MAX_CODE = 1000 };
 
 static str read_file(const char *path, arena *mem) {
     FILE *f = fopen(path, "rb");
@@ -56,7 +56,7 @@ static bool find_mark(str s, expected *out) {
     return n_marks == 1;
 }
 
-static bool check(str source, const char *path, int number) {
+static bool check(str source, const char *path, int number, bool seen[MAX_CODE]) {
     arena *mem = arena_open();
     diag d = {.mem = mem};
     expected want = {0};
@@ -73,25 +73,25 @@ static bool check(str source, const char *path, int number) {
                d.first ? (int)d.first->code : 0, at, STR_ARG(want.words), want.code);
         ok = false;
     }
-    if (d.first && (int)d.first->code < (int)COUNT_OF(seen)) seen[d.first->code] = true;
+    if (d.first && (int)d.first->code < MAX_CODE) seen[d.first->code] = true;
     arena_close(mem);
     return ok;
 }
 
-static bool check_texts(str all, const char *path, int *n_texts) {
+static bool check_texts(str all, const char *path, int *n_texts, bool seen[MAX_CODE]) {
     static const char BETWEEN[] = "\n; ----\n";
     bool ok = true;
     for (int number = 1;; number++) {
         const char *end = memmem(all.at, all.n, BETWEEN, strlen(BETWEEN));
         const str one = {all.at, end ? (size_t)(end - all.at) + 1 : all.n};
-        ok &= check(one, path, number);
+        ok &= check(one, path, number, seen);
         ++*n_texts;
         if (!end) return ok;
         all = (str){end + strlen(BETWEEN), all.n - one.n - strlen(BETWEEN) + 1};
     }
 }
 
-static bool all_codes_seen(void) {
+static bool all_codes_seen(const bool seen[MAX_CODE]) {
     static const int CODES[] = {
 #define DIAG(name, number, exit_status, hint) number,
 #include "base/diag.def"
@@ -116,17 +116,17 @@ int main(int argc, char **argv) {
         return 2;
     }
     arena *mem = arena_open();
-    bool ok = true;
+    bool ok = true, seen[MAX_CODE] = {0};
     int n_files = 0, n_texts = 0;
     for (const struct dirent *e; (e = readdir(dir)) != NULL;) {
         if (!str_ends(str_of(e->d_name), ".p4ir")) continue;
         const char *path = arena_printf(mem, "%s/%s", argv[1], e->d_name);
-        ok &= check_texts(read_file(path, mem), path, &n_texts);
+        ok &= check_texts(read_file(path, mem), path, &n_texts, seen);
         n_files++;
     }
     closedir(dir);
     arena_close(mem);
-    ok &= all_codes_seen();
+    ok &= all_codes_seen(seen);
     printf("%d texts in %d files: %s\n", n_texts, n_files, ok ? "ok" : "FAILED");
     return ok && n_texts > 0 ? 0 : 1;
 }

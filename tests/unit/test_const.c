@@ -15,6 +15,7 @@ typedef struct bench {
     ir_graph *g;
     uint8_t *file;
     uint64_t n;
+    uint32_t random;
 } bench;
 
 enum { FILE_BYTES = 1 << 20 };
@@ -38,10 +39,9 @@ static ir_range put(bench *b, const void *p, size_t bytes) {
     return r;
 }
 
-static uint32_t random_state;
-static uint32_t random_u32(void) {
-    random_state = random_state * 1664525u + 1013904223u;
-    return random_state >> 8;
+static uint32_t random_u32(bench *b) {
+    b->random = b->random * 1664525u + 1013904223u;
+    return b->random >> 8;
 }
 
 /* ---- an i4 tensor as codes, scales and zeros, and the gptq file made of it ---- */
@@ -55,22 +55,22 @@ typedef struct quantised {
     int32_t *g_idx;
 } quantised;
 
-static quantised random_quantised(arena *mem, int64_t N, int64_t K, int64_t group, bool zeros,
+static quantised random_quantised(bench *b, int64_t N, int64_t K, int64_t group, bool zeros,
                                   bool perm) {
     quantised q = {.N = N, .K = K, .group = group, .zeros = zeros, .perm = perm};
     q.n_groups = group < 0 ? 1 : (K + group - 1) / group;
-    q.code = arena_array(mem, uint8_t, N *K);
-    q.scale = arena_array(mem, float, q.n_groups *N);
-    q.zero = arena_array(mem, int, q.n_groups *N);
-    q.g_idx = arena_array(mem, int32_t, K);
-    for (int64_t i = 0; i < N * K; i++) q.code[i] = random_u32() & 15;
+    q.code = arena_array(b->mem, uint8_t, N *K);
+    q.scale = arena_array(b->mem, float, q.n_groups *N);
+    q.zero = arena_array(b->mem, int, q.n_groups *N);
+    q.g_idx = arena_array(b->mem, int32_t, K);
+    for (int64_t i = 0; i < N * K; i++) q.code[i] = random_u32(b) & 15;
     for (int64_t i = 0; i < q.n_groups * N; i++) {
-        const float s = (float)(random_u32() % 2001) / 1000.0f - 1.0f; /* half of them negative */
+        const float s = (float)(random_u32(b) % 2001) / 1000.0f - 1.0f; /* half of them negative */
         q.scale[i] = f16_to_f32(f32_to_f16(s));
-        q.zero[i] = zeros ? 1 + (int)(random_u32() % 16) : 8;
+        q.zero[i] = zeros ? 1 + (int)(random_u32(b) % 16) : 8;
     }
     for (int64_t k = 0; k < K; k++) /* act-order: any map into the groups, of unequal sizes */
-        q.g_idx[k] = (int32_t)(perm        ? random_u32() % (uint32_t)q.n_groups
+        q.g_idx[k] = (int32_t)(perm        ? random_u32(b) % (uint32_t)q.n_groups
                                : group < 0 ? 0
                                            : k / group);
     return q;
@@ -246,8 +246,8 @@ static const struct quantised_case {
 static void test_gptq(void) {
     for (size_t i = 0; i < COUNT_OF(TENSORS); i++) {
         bench *b = open_bench();
-        random_state = (uint32_t)i;
-        const quantised q = random_quantised(b->mem, TENSORS[i].N, TENSORS[i].K, TENSORS[i].group,
+        b->random = (uint32_t)i;
+        const quantised q = random_quantised(b, TENSORS[i].N, TENSORS[i].K, TENSORS[i].group,
                                              TENSORS[i].zeros, TENSORS[i].perm);
         ir_op *w = gptq_weight(b, &q, DT_f16);
         CU_ASSERT(has_values(b, w, &q));
@@ -267,7 +267,7 @@ static void test_scale_types(void) {
     const ir_dtype types[] = {DT_f16, DT_bf16, DT_f32};
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         bench *b = open_bench();
-        quantised q = random_quantised(b->mem, 16, 64, 32, true, false);
+        quantised q = random_quantised(b, 16, 64, 32, true, false);
         for (int64_t s = 0; s < q.n_groups * q.N; s++) { /* values that only this type holds */
             const float v = 0.1f * (float)(s + 1);
             q.scale[s] = types[i] == DT_f32   ? v
@@ -288,8 +288,8 @@ static void test_scale_types(void) {
 static void test_pack_i4(void) {
     for (size_t i = 0; i < COUNT_OF(TENSORS); i++) {
         bench *b = open_bench();
-        random_state = (uint32_t)(100 + i);
-        const quantised q = random_quantised(b->mem, TENSORS[i].N, TENSORS[i].K, TENSORS[i].group,
+        b->random = (uint32_t)(100 + i);
+        const quantised q = random_quantised(b, TENSORS[i].N, TENSORS[i].K, TENSORS[i].group,
                                              TENSORS[i].zeros, TENSORS[i].perm);
         ir_op *w = gptq_weight(b, &q, DT_f16),
               *pack = add_pack(b, w, LAYOUT_r16k8, TENSORS[i].order);
@@ -310,8 +310,8 @@ static void test_pack_i4(void) {
 static void test_codes(void) {
     for (size_t i = 0; i < COUNT_OF(TENSORS); i++) {
         bench *b = open_bench();
-        random_state = (uint32_t)(200 + i);
-        const quantised q = random_quantised(b->mem, TENSORS[i].N, TENSORS[i].K, TENSORS[i].group,
+        b->random = (uint32_t)(200 + i);
+        const quantised q = random_quantised(b, TENSORS[i].N, TENSORS[i].K, TENSORS[i].group,
                                              TENSORS[i].zeros, TENSORS[i].perm);
         ir_op *w = gptq_weight(b, &q, DT_f16),
               *pack = add_pack(b, w, LAYOUT_r16k8, TENSORS[i].order);
@@ -347,17 +347,17 @@ static void test_codes(void) {
 
 static void test_joined(void) {
     bench *b = open_bench();
-    random_state = 7;
+    b->random = 7;
     /* three tensors, one without zeros, of sizes that put the seams inside tiles and blocks */
-    const quantised q[] = {random_quantised(b->mem, 24, 64, 32, true, false),
-                           random_quantised(b->mem, 8, 64, 32, false, false),
-                           random_quantised(b->mem, 72, 64, 32, true, false)};
+    const quantised q[] = {random_quantised(b, 24, 64, 32, true, false),
+                           random_quantised(b, 8, 64, 32, false, false),
+                           random_quantised(b, 72, 64, 32, true, false)};
     ir_op *w[3];
     for (int i = 0; i < 3; i++) w[i] = gptq_weight(b, &q[i], DT_f16);
     ir_op *all = ir_add(b->g, OP_concat_rows, 3, w, 0, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(all);
     CU_ASSERT(all->type.zeros && all->type.dim[0] == 104);
-    quantised joined = random_quantised(b->mem, 104, 64, 32, true, false);
+    quantised joined = random_quantised(b, 104, 64, 32, true, false);
     for (int64_t n = 0, i = 0, first = 0; n < 104; n++) {
         if (n == first + q[i].N) first += q[i++].N;
         memcpy(joined.code + n * 64, q[i].code + (n - first) * 64, 64);
@@ -375,7 +375,7 @@ static void test_joined(void) {
 
 static void test_same_columns(void) {
     bench *b = open_bench();
-    quantised q = random_quantised(b->mem, 16, 64, 32, true, true);
+    quantised q = random_quantised(b, 16, 64, 32, true, true);
     ir_op *w[] = {gptq_weight(b, &q, DT_f16), gptq_weight(b, &q, DT_f16), NULL};
     q.g_idx[5] ^= 1;
     w[2] = gptq_weight(b, &q, DT_f16);
@@ -396,7 +396,7 @@ static void test_bad_g_idx(void) {
     const int32_t bad[] = {-1, 2, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         bench *b = open_bench();
-        quantised q = random_quantised(b->mem, 16, 64, 32, true, true);
+        quantised q = random_quantised(b, 16, 64, 32, true, true);
         q.g_idx[63] = bad[i];
         ir_op *w = gptq_weight(b, &q, DT_f16);
         ir_groups g;
@@ -420,7 +420,7 @@ static ir_op *dense_weight(bench *b, ir_dtype dtype, int64_t N, int64_t K, float
     const size_t bytes = (size_t)ir_dtype_info[dtype].bits / 8;
     uint8_t *data = arena_array(b->mem, uint8_t, (size_t)(N * K) * bytes);
     for (int64_t i = 0; i < N * K; i++) {
-        value[i] = rounded(dtype, ((float)random_u32() - 8388608.0f) / 4194304.0f);
+        value[i] = rounded(dtype, ((float)random_u32(b) - 8388608.0f) / 4194304.0f);
         const double wide = value[i];
         const uint16_t half = dtype == DT_f16 ? f32_to_f16(value[i]) : f32_to_bf16(value[i]);
         memcpy(data + (size_t)i * bytes,
@@ -464,7 +464,7 @@ static void test_pack_dense(void) {
     };
     for (size_t i = 0; i < COUNT_OF(DENSE_CASES); i++) {
         bench *b = open_bench();
-        random_state = (uint32_t)i;
+        b->random = (uint32_t)i;
         const int64_t N = DENSE_CASES[i].N, K = DENSE_CASES[i].K, pair = DENSE_CASES[i].pair;
         const size_t bytes = (size_t)ir_dtype_info[DENSE_CASES[i].dtype].bits / 8;
         float *want = arena_array(b->mem, float, N *K);
@@ -611,6 +611,11 @@ static void test_seed_i4(void) {
         for (int c = 0; c < 16; c++) CU_ASSERT(n_code[c] > 7000 && n_code[c] < 9000);
         ir_op *pack = add_pack(b, w, LAYOUT_r16k8, "natural");
         CU_ASSERT(same(rows_of(b, packed_weight(b, pack, packed_bytes(b, pack))), v, 128000));
+        t.layout = LAYOUT_r16k8; /* packed by name alone: the same blocks */
+        ir_op *made = ir_add_weight(b->g, "w", t, (ir_source){.kind = SOURCE_seed, .seed = 5});
+        CU_ASSERT(memcmp(packed_bytes(b, made), packed_bytes(b, pack),
+                         (size_t)(ir_packed_rows(pack) / 16 * ir_packed_block_bytes(pack))) == 0);
+        CU_ASSERT(same(rows_of(b, made), v, 128000));
         if (t.perm) CU_ASSERT(g.column[0] != 0 || g.column[1] != 1);
         arena_close(b->mem);
     }

@@ -110,6 +110,8 @@ static void test_type_ok(void) {
         {"i4", true, {DT_i4, LAYOUT_plain, 2, {4, 8}, 3, true, true}},
         {"i4 without group", false, {DT_i4, LAYOUT_plain, 2, {4, 8}, 0, false, false}},
         {"i4 of T", false, {DT_i4, LAYOUT_plain, 2, {DIM_T, 8}, 8, false, false}},
+        {"act-order", true, {DT_i4, LAYOUT_plain, 2, {4, 1 << 20}, 1, false, true}},
+        {"wide act-order", false, {DT_i4, LAYOUT_plain, 2, {4, 1 << 21}, 1, false, true}},
         {"group -2", false, {DT_i4, LAYOUT_plain, 2, {4, 8}, -2, false, false}},
         {"group of f32", false, {DT_f32, LAYOUT_plain, 2, {4, 8}, 8, false, false}},
         {"zeros of f32", false, {DT_f32, LAYOUT_plain, 2, {4, 8}, 0, true, false}},

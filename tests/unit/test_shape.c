@@ -290,6 +290,18 @@ static void test_sources(void) {
     }
 }
 
+/* A mapped file has the size it has, 0 too. */
+static void test_empty_file(void) {
+    arena *mem = arena_open();
+    diag d = {.mem = mem};
+    ir_graph *g =
+        ir_parse(STR("file 0 \"a\"\n%0 = weight {file=0, data=0+16} : f32[4]"), "empty", mem, &d);
+    CU_ASSERT_FATAL(g && ir_verify(g));
+    g->file[0].at = (const uint8_t *)"";
+    CU_ASSERT(!ir_verify(g) && d.first->code == DIAG_IR_SOURCE);
+    arena_close(mem);
+}
+
 /* What text cannot hold. */
 static void test_not_finite(void) {
     arena *mem = arena_open();
@@ -304,4 +316,4 @@ static void test_not_finite(void) {
 }
 
 UNIT_MAIN("shape", {"types", test_types}, {"second", test_second}, {"sources", test_sources},
-          {"not finite", test_not_finite})
+          {"empty file", test_empty_file}, {"not finite", test_not_finite})

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "driver/driver.h"
@@ -14,6 +15,12 @@ bool read_artifact(const char *path, arena *mem, diag *d, rt_file **out) {
     if (fd < 0)
         return diag_error(d, DIAG_ARTIFACT_MISSING, (diag_loc){.file = path},
                           "cannot be opened (%s)", strerror(errno));
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+        close(fd);
+        return diag_error(d, DIAG_ARTIFACT_MISSING, (diag_loc){.file = path},
+                          "a folder, not an artifact ('p4c compile' makes one of a checkpoint)");
+    }
     rt_file *f = arena_new(mem, rt_file);
     rt_damage why;
     if (rt_file_open_fd(f, fd, &why)) return *out = f, true;

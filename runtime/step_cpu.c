@@ -1,6 +1,7 @@
 /* step_cpu.c - the plan walker. */
 #include "runtime/step_cpu.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "runtime/dummy.h"
@@ -19,6 +20,15 @@ typedef struct bound_launch {
 /* A place in bound_launch.operand that holds the step's logits. */
 typedef void **logits_place;
 
+/* Where a launch stands in the step at hand.  Threads take its units in pieces and count what they
+ * finished: a barrier waits for the work, not for the threads, so one that the system has put aside
+ * holds up nobody. */
+typedef struct progress {
+    atomic_llong next, done; /* units handed out (more than there are: none left), units finished */
+    char pad[64 - 2 * sizeof(atomic_llong)];
+} progress;
+enum { PIECES_PER_THREAD = 4, SPINS = 2000 };
+
 typedef struct thread_units {
     atomic_ullong n;
     char pad[64 - sizeof(atomic_ullong)];
@@ -36,7 +46,8 @@ struct rt_executor {
     thread_units *units; /* [threads] */
     /* the step at hand */
     const rt_step_run *run;
-    bool stop; /* written between barriers */
+    progress *progress; /* [n_launches] */
+    atomic_bool stop;
 };
 
 /* ---- opening ---- */
@@ -106,8 +117,9 @@ p4c_status rt_exec_open(const rt_alloc *mem, const rt_tables *tables, const rt_v
     x->arena = rt_pages_get(x->arena_bytes);
     x->scratch = rt_pages_get(x->scratch_bytes);
     x->units = rt_get(mem, (size_t)n_threads, sizeof *x->units);
+    x->progress = rt_get(mem, (size_t)x->n_launches + 1, sizeof *x->progress);
     p4c_status s = P4C_OK;
-    if (!x->arena || !x->scratch || !x->units || (tables->n_dummy && !weights) ||
+    if (!x->arena || !x->scratch || !x->units || !x->progress || (tables->n_dummy && !weights) ||
         !bind(x, variant, weights))
         s = rt_fail_memory(error, "the plan");
     else s = rt_pool_open(mem, n_threads, &x->pool, error);
@@ -128,6 +140,7 @@ void rt_exec_close(rt_executor *x) {
     rt_pages_put(x->scratch, x->scratch_bytes);
     rt_pages_put(x->made_up, x->made_up_bytes);
     rt_release(&x->mem, x->units);
+    rt_release(&x->mem, x->progress);
     rt_release(&x->mem, x->place);
     rt_release(&x->mem, x->launch);
     const rt_alloc mem = x->mem;
@@ -157,22 +170,45 @@ static int64_t units_of(const rt_kernel_entry *k, int64_t n) {
     return k->per_token ? k->units * n : k->units;
 }
 
-/* This thread's share of a launch; returns its work units. */
-static uint64_t run_share(rt_executor *x, const bound_launch *b, int thread, int n_threads) {
+/* Takes pieces of a launch until none is left; returns this thread's work units. */
+static uint64_t run_share(rt_executor *x, uint32_t index, int thread, int n_threads) {
+    const bound_launch *const b = &x->launch[index];
     const int64_t n = extent(x, b->launch);
     if (!n) return 0;
     const rt_kernel_entry *const k = kernel_for(b, n);
-    const int64_t units = units_of(k, n);
-    const int64_t begin = units * thread / n_threads, end = units * (thread + 1) / n_threads;
-    if (begin == end) return 0;
-    k->fn(x->run->step, b->operand, n, begin, end,
-          x->scratch + x->scratch_stride * (uint64_t)thread);
-    return (uint64_t)(end - begin);
+    progress *const p = &x->progress[index];
+    const int64_t units = units_of(k, n), pieces = (int64_t)n_threads * PIECES_PER_THREAD;
+    const int64_t piece = n_threads == 1 ? units : (units + pieces - 1) / pieces;
+    uint64_t taken = 0;
+    while (atomic_load_explicit(&p->next, memory_order_relaxed) < units) {
+        const int64_t begin = atomic_fetch_add_explicit(&p->next, piece, memory_order_relaxed);
+        if (begin >= units) break;
+        const int64_t end = begin + piece < units ? begin + piece : units;
+        k->fn(x->run->step, b->operand, n, begin, end,
+              x->scratch + x->scratch_stride * (uint64_t)thread);
+        atomic_fetch_add_explicit(&p->done, end - begin, memory_order_release);
+        taken += (uint64_t)(end - begin);
+    }
+    return taken;
 }
 
-static void ask_cancelled(void *context) {
-    rt_executor *const x = context;
-    if (x->run->is_cancelled && x->run->is_cancelled(x->run->context)) x->stop = true;
+static bool is_done(const rt_executor *x, uint32_t index) {
+    const int64_t n = extent(x, x->launch[index].launch);
+    return !n || atomic_load_explicit(&x->progress[index].done, memory_order_acquire) ==
+                     units_of(kernel_for(&x->launch[index], n), n);
+}
+
+/* Returns when launches from .. to are complete; false: the step is to stop. */
+static bool wait_for(rt_executor *x, uint32_t from, uint32_t to, int thread) {
+    if (!thread && x->run->is_cancelled && x->run->is_cancelled(x->run->context))
+        atomic_store(&x->stop, true);
+    for (uint32_t i = from; i < to; i++)
+        for (int spins = 0; !is_done(x, i); spins++) {
+            if (atomic_load_explicit(&x->stop, memory_order_relaxed)) return false;
+            if (spins < SPINS) rt_cpu_pause();
+            else sched_yield();
+        }
+    return !atomic_load_explicit(&x->stop, memory_order_relaxed);
 }
 
 static void walk(void *context, int thread) {
@@ -180,12 +216,13 @@ static void walk(void *context, int thread) {
     const int n_threads = rt_pool_size(x->pool);
     const uint64_t mode = rt_fp_enter();
     uint64_t units = 0;
+    uint32_t complete = 0; /* launches that this thread knows to be */
     for (uint32_t i = 0; i < x->n_launches; i++) {
         if (x->launch[i].launch->barrier) {
-            rt_pool_barrier(x->pool, ask_cancelled, x);
-            if (x->stop) break;
+            if (!wait_for(x, complete, i, thread)) break;
+            complete = i;
         }
-        units += run_share(x, &x->launch[i], thread, n_threads);
+        units += run_share(x, i, thread, n_threads);
     }
     rt_fp_set(mode);
     atomic_fetch_add_explicit(&x->units[thread].n, units, memory_order_relaxed);
@@ -215,6 +252,11 @@ static void report(rt_executor *x, uint32_t index, uint64_t ns) {
     x->run->watch(x->run->watch_context, &launch);
 }
 
+static void ask_cancelled(void *context) {
+    rt_executor *const x = context;
+    if (x->run->is_cancelled && x->run->is_cancelled(x->run->context)) atomic_store(&x->stop, true);
+}
+
 /* The same with all threads waiting before and behind each launch. */
 static void walk_watched(void *context, int thread) {
     rt_executor *const x = context;
@@ -223,10 +265,10 @@ static void walk_watched(void *context, int thread) {
     uint64_t units = 0;
     for (uint32_t i = 0; i < x->n_launches; i++) {
         rt_pool_barrier(x->pool, ask_cancelled, x);
-        if (x->stop) break;
+        if (atomic_load(&x->stop)) break;
         const uint64_t start_ns = thread ? 0 : rt_now_ns();
         rt_fp_set(RT_FP_STEP);
-        units += run_share(x, &x->launch[i], thread, n_threads);
+        units += run_share(x, i, thread, n_threads);
         rt_fp_set(mode);
         rt_pool_barrier(x->pool, NULL, NULL);
         if (!thread) report(x, i, rt_now_ns() - start_ns);
@@ -236,8 +278,12 @@ static void walk_watched(void *context, int thread) {
 
 bool rt_exec_run(rt_executor *x, const rt_step_run *run) {
     x->run = run;
-    x->stop = false;
+    atomic_store(&x->stop, false);
+    for (uint32_t i = 0; i < x->n_launches; i++) {
+        atomic_store_explicit(&x->progress[i].next, 0, memory_order_relaxed);
+        atomic_store_explicit(&x->progress[i].done, 0, memory_order_relaxed);
+    }
     for (uint32_t i = 0; i < x->n_places; i++) *x->place[i] = run->logits;
     rt_pool_run(x->pool, run->watch ? walk_watched : walk, x);
-    return !x->stop;
+    return !atomic_load(&x->stop);
 }

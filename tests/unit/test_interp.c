@@ -342,6 +342,11 @@ static void test_truncate(void) {
     st = (interp_step){
         .T = 3, .seqs = &seq, .n_seqs = 1, .n_named = 1, .name = names, .value = &other};
     CU_ASSERT(interp_run(b->g, b->state, &st, b->scratch, NULL, NULL, outs2));
+    /* it ends at position 5 now: 6 would leave a gap */
+    seq = (interp_seq){0, 1, 6, 0};
+    st.T = 1;
+    CU_ASSERT(!interp_run(b->g, b->state, &st, b->scratch, NULL, NULL, outs2));
+    CU_ASSERT(b->d.n_errors == 1 && b->d.first->code == DIAG_IR_STEP);
     const float *tail = x + 2 * 48;
     seq = (interp_seq){0, 6, 2, 0};
     st = (interp_step){

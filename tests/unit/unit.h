@@ -29,10 +29,10 @@ static inline int unit_run(const char *suite, const unit_case *cases, size_t n) 
     return failures || run != n ? 1 : 0;
 }
 
-#define UNIT_MAIN(suite, ...)                                                              \
-    int main(void) {                                                                       \
-        static const unit_case CASES[] = {__VA_ARGS__};                                    \
-        return unit_run(suite, CASES, COUNT_OF(CASES));                                    \
+#define UNIT_MAIN(suite, ...)                                                                      \
+    int main(void) {                                                                               \
+        static const unit_case CASES[] = {__VA_ARGS__};                                            \
+        return unit_run(suite, CASES, COUNT_OF(CASES));                                            \
     }
 
 #endif

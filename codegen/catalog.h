@@ -22,8 +22,8 @@ typedef struct kernel_info {
 } kernel_info;
 extern const kernel_info kernel_table[KERNEL_COUNT];
 
-/* The family that computes this op in its present form; KERNEL_COUNT: none.  *generic: it is the loop-nest
- * fallback (schedule warns). */
+/* The family that computes this op in its present form; KERNEL_COUNT: none.  *generic: it is the
+ * loop-nest fallback (schedule warns). */
 kernel_id catalog_kernel_for(const ir_op *op, bool *generic);
 bool catalog_find(const char *name, kernel_id *out);
 

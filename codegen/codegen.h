@@ -92,6 +92,10 @@ typedef struct cg_objects {
 P4C_CHECKED bool cpu_compile(const cg_program *p, const cpu_options *o, arena *mem, diag *d,
                              cg_objects *out);
 
+/* From here on LLVM's running out of memory is arena_out_of_memory, and its other fatal errors are
+ * one line and EXIT_BUG.  For programs, once; allowed before any constructor has run. */
+void cpu_catch_llvm_errors(void);
+
 /* Scratch memory that a kernel wants for each thread. */
 int64_t cpu_scratch_bytes(const cg_kernel_spec *s);
 int cpu_n_variants(void);

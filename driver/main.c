@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "codegen/codegen.h"
 #include "driver/driver.h"
 
 static command_fn *const COMMANDS[CMD_COUNT] = {
@@ -35,15 +36,22 @@ static void on_end(int number) {
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { CATCH_CRASHES = 0 }; /* the sanitizer's report says more */
+#define SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-enum { CATCH_CRASHES = 0 };
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
 #else
-enum { CATCH_CRASHES = 1 };
+#define SANITIZED 0
 #endif
-#else
-enum { CATCH_CRASHES = 1 };
+
+static void prepare(void) {
+    arena_set_oom(on_out_of_memory);
+    cpu_catch_llvm_errors();
+}
+
+/* Ahead of main, because LLVM's constructors allocate thousands of times; but not ahead of a
+ * sanitizer's runtime. */
+#if !SANITIZED
+__attribute__((section(".preinit_array"), used)) static void (*before_libraries)(void) = prepare;
 #endif
 
 static void on_crash(int number) {
@@ -57,10 +65,11 @@ static void on_crash(int number) {
 
 static void catch_signals(void) {
     static const int ENDS[] = {SIGINT, SIGTERM, SIGHUP};
+    /* a sanitizer's report says more than our line */
     static const int CRASHES[] = {SIGSEGV, SIGILL, SIGFPE, SIGABRT};
     for (size_t i = 0; i < COUNT_OF(ENDS); i++)
         if (signal(ENDS[i], on_end) == SIG_IGN) signal(ENDS[i], SIG_IGN); /* nohup */
-    for (size_t i = 0; CATCH_CRASHES && i < COUNT_OF(CRASHES); i++) signal(CRASHES[i], on_crash);
+    for (size_t i = 0; !SANITIZED && i < COUNT_OF(CRASHES); i++) signal(CRASHES[i], on_crash);
 }
 
 static bool print_version(bool json, arena *mem, diag *d) {
@@ -109,7 +118,7 @@ static int start(int argc, char **argv, arena *mem, diag *d) {
 }
 
 int main(int argc, char **argv) {
-    arena_set_oom(on_out_of_memory);
+    if (SANITIZED) prepare();
     catch_signals();
     arena *mem = arena_open();
     diag d = {.mem = mem};

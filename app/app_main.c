@@ -1,8 +1,16 @@
 /* app_main.c - an artifact as a program: `run`, or `bench` as first word. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/app.h"
+
+static void out_of_memory(size_t wanted) {
+    (void)wanted;
+    static const char LINE[] = "p4c: out of memory [E0804]\n";
+    if (write(STDERR_FILENO, LINE, sizeof LINE - 1) < 0) _exit(EXIT_RESOURCES);
+    _exit(EXIT_RESOURCES);
+}
 
 static int start(app *a, options *o, int argc, char **argv) {
     if (!options_parse(o, argc, argv, a->mem, a->d)) return EXIT_USAGE;
@@ -14,6 +22,7 @@ static int start(app *a, options *o, int argc, char **argv) {
 }
 
 int app_main(const p4c_api *api, int argc, char **argv) {
+    arena_set_oom(out_of_memory);
     arena *mem = arena_open();
     diag d = {.mem = mem};
     const char *path = argc > 0 ? argv[0] : "artifact";

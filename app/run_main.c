@@ -224,6 +224,16 @@ bool run_failed(run *r, const p4c_error *error) {
 static int on_piece(void *context, const p4c_piece *piece) {
     run *r = context;
     if (piece->id >= 0) vec_push(r->a->mem, &r->new_ids, piece->id);
+    if (!r->info.has_tokenizer && piece->id >= 0 && !r->a->o->json.v) {
+        /* ids in, ids out */
+        char number[16];
+        const int n =
+            snprintf(number, sizeof number, "%s%d", r->new_ids.n > 1 ? "," : "", piece->id);
+        r->ends_line = false;
+        r->written = app_write(number, (size_t)n);
+        if (r->written < 0) r->write_errno = errno;
+        return r->written != 1;
+    }
     if (r->keep_text) text_add(&r->text, (str){piece->text, piece->n_bytes});
     if (r->a->o->json.v || !piece->n_bytes) return 0;
     r->ends_line = piece->text[piece->n_bytes - 1] == '\n';

@@ -268,6 +268,9 @@ static bool open_graph(per_op *x) {
     verify *v = x->v;
     const void *text_at, *weights;
     size_t n_text, n_weights;
+    if (v->info.dummy)
+        return diag_error(v->a->d, DIAG_OPERANDS, (diag_loc){.file = v->a->path},
+                          "its weights are made up where it is loaded; --per-op needs stored ones");
     if (!section(v, "ir", &text_at, &n_text) || !section(v, "weights", &weights, &n_weights))
         return false;
     x->g = ir_parse((str){text_at, n_text}, "section ir", v->a->mem, v->a->d);

@@ -87,6 +87,22 @@ empty err
 [ $? = 6 ] || bad 'a full disk is not status 6'
 one_error 0711
 timeout -s INT 1 "$t" --raw -p A -n 100000000 --ignore-eos >out 2>err
+# a file that becomes shorter while it is in use.  More than a pipe holds is written first: then the program has
+# been loaded and reads
+for program in ./cut.so "$P4C run cut.so"; do
+    cp "$t" cut.so
+    rm -f pipe
+    mkfifo pipe
+    $program --raw - <pipe >out 2>err &
+    exec 3>pipe
+    head -c 100000 /dev/zero | tr '\0' 'a' >&3
+    truncate -s 2200000 cut.so
+    exec 3>&-
+    wait $!
+    s=$?
+    [ $s = 4 ] || bad "a file cut off under $program: status $s: $(cat err)"
+    [ "$(wc -l <err)" = 1 ] && grep -q '^p4c: .*cut.so: ' err || bad "not one line: $(cat err)"
+done
 # files
 status 3 "$P4C" run missing.so -p x
 one_error 0721

@@ -13,7 +13,7 @@ report() {
 }
 # tracked or new, but not ignored: what a commit would hold
 files() { git ls-files --cached --others --exclude-standard -- "$@" | while read -r f; do [ -f "$f" ] && echo "$f"; done; }
-sources() { files '*.c' '*.h' | grep -v '^tests/' | grep -v '^examples/'; }
+sources() { files '*.c' '*.h' | grep -v '^\(tests\|examples\|bench\)/'; }
 
 # ---- who may include whom: FOLDER>PREFIX of the included path; anything not listed is an error ----
 allowed='

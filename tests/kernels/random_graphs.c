@@ -32,6 +32,15 @@ static void world_close(world *w) {
         for (int b = 0; b < MAX_BLOCKS; b++) free(w->block[s][b]);
 }
 
+/* One variant of one compilation, with the KV blocks of its own. */
+typedef struct way {
+    const compiled *code;
+    unsigned variant;
+    bool soft;
+    world kv;
+} way;
+enum { MAX_VARIANTS = 8 };
+
 typedef struct step_data {
     int32_t ids[MAX_T], pos[MAX_T], seq[MAX_T], rows[MAX_T];
     interp_seq iseq[N_SEQS];
@@ -63,14 +72,13 @@ static void draw_step(random_source *r, const random_graph *g, int64_t *past, bo
     if (!s->R) s->rows[s->R++] = (int32_t)(s->T - 1);
 }
 
-static void run_compiled(const compiled *c, unsigned v, const step_data *s, world *w, float *logits,
-                         uint64_t split) {
+static void run_compiled(way *w, const step_data *s, float *logits, uint64_t split) {
     rt_seq seqs[N_SEQS];
     for (int q = 0; q < s->n_seqs; q++)
         seqs[q] = (rt_seq){s->iseq[q].first_row, s->iseq[q].n_new, s->iseq[q].n_past,
-                           w->block[s->iseq[q].id]};
+                           w->kv.block[s->iseq[q].id]};
     const rt_step step = {s->T, s->R, s->ids, s->rows, s->pos, s->seq, seqs, s->n_seqs};
-    compiled_run(c, v, &step, logits, split);
+    compiled_run(w->code, w->variant, &step, logits, split);
 }
 
 static double difference(const float *a, const float *b, int64_t n, double *scale) {
@@ -86,78 +94,73 @@ static double difference(const float *a, const float *b, int64_t n, double *scal
 
 static bool runs_here(const rt_variant *v) { return (v->needs & ~(uint64_t)cpu_features()) == 0; }
 
-/* What rounding activations (and the KV cache) may do to outputs of unit scale, several products
- * deep. */
-static double bound(const scheme *s) { return s->id == SCHEME_f32 ? 2e-4 : 0.25; }
+/* What rounding activations (and the KV cache) may do, several products deep: seeds 1 to 24 gave at
+ * most 5e-6 as f32 and 0.027 otherwise. */
+static double bound(const scheme *s) { return s->id == SCHEME_f32 ? 5e-5 : 0.1; }
 
-static bool test_seed(uint64_t seed) {
-    arena *mem = arena_open(), *scratch = arena_open();
-    diag d = {.mem = mem};
-    random_source r = {seed * 77 + 1};
-    const random_graph plain = random_graph_make(seed, mem, &d);
-    const random_graph fused = random_graph_make(seed, mem, &d);
-    pass_options o = pass_default_options();
-    o.scheme = random_range(&r, 0, 2) ? (scheme){.id = SCHEME_f32, .kv_dtype = DT_f32}
-                                      : scheme_auto(fused.g);
-    o.max_tokens = o.max_rows = MAX_T;
-    for (int p = 0; p < PASS_COUNT; p++)
-        if (pass_table[p].optional && random_range(&r, 0, 3) == 0) o.disabled |= 1u << p;
-    pass_ctx px = {.diag = &d, .mem = mem, .scratch = scratch, .options = &o};
-    cg_program program;
-    compiled c[2] = {0};
-    bool ok = d.n_errors == 0 && ir_verify(plain.g) && pass_run_all(fused.g, &px, HAS_DENSE_OPS) &&
-              cg_build_program(fused.g, px.arena_bytes, MAX_T, MAX_T, mem, &d, &program);
-    for (int soft = 0; soft < 2 && ok; soft++)
-        ok = compiled_open(&program, &(cpu_options){.triple = "x86_64-linux-gnu", .soft_isa = soft},
-                           mem, &d, &c[soft]);
-    const unsigned n_variants = ok ? c[0].image->n_variants : 0;
-    world w[2][8];
-    for (unsigned v = 0; v < 2 * n_variants; v++)
-        world_open(&w[v / n_variants][v % n_variants], program.kv_block_bytes);
-    interp_state *state = interp_state_new(mem, N_SEQS);
-    int64_t past[N_SEQS] = {0, random_range(&r, 0, 1) * 0, 0};
-    float *want = arena_array(mem, float, MAX_T *plain.vocab),
-          *first = arena_array(mem, float, MAX_T *plain.vocab);
-    float *got = arena_array(mem, float, MAX_T *plain.vocab);
-    const int n_steps = random_range(&r, 0, 4) ? 3 : 60; /* 60: past the first KV block */
-    for (int i = 0; ok && i < n_steps; i++) {
+static void close_trial(trial *t) {
+    for (int k = 0; k < t->n_ways; k++) world_close(&t->ways[k].kv);
+    for (int soft = 0; soft < 2; soft++) compiled_close(&t->code[soft]);
+    diag_print(&t->d, stderr);
+    arena_close(t->scratch);
+    arena_close(t->mem);
+}
+
+/* got is what a way computed, first what the first way did (the same place for the first). */
+static bool agrees(trial *t, int step, const way *w, const float *got, const float *first,
+                   const float *want, int64_t n) {
+    const char *name = w->code->image->variants[w->variant].name, *soft = w->soft ? " soft" : "";
+    double scale;
+    const double worst = difference(got, want, n, &scale) / (scale + 1e-3);
+    if (!(worst <= t->worst)) t->worst = worst;
+    if (!(worst <= bound(&t->scheme))) {
+        fprintf(stderr, "seed %llu step %d %s%s: differs by %g of the root mean square\n",
+                (unsigned long long)t->seed, step, name, soft, worst);
+        return false;
+    }
+    if (memcmp(got, first, (size_t)n * sizeof *got) != 0) {
+        fprintf(stderr, "seed %llu step %d: %s%s is not bitwise equal to the first variant\n",
+                (unsigned long long)t->seed, step, name, soft);
+        return false;
+    }
+    return true;
+}
+
+static bool run_steps(trial *t) {
+    interp_state *state = interp_state_new(t->mem, N_SEQS);
+    int64_t past[N_SEQS] = {0};
+    float *want = arena_array(t->mem, float, MAX_T * t->plain.vocab);
+    float *first = arena_array(t->mem, float, MAX_T * t->plain.vocab);
+    float *got = arena_array(t->mem, float, MAX_T * t->plain.vocab);
+    const bool is_long = random_range(&t->r, 0, 4) == 0; /* past the second KV block */
+    for (int i = 0; i < (is_long ? 50 : 3); i++) {
         step_data s;
-        draw_step(&r, &plain, past, i == 0, &s);
+        draw_step(&t->r, &t->plain, past, is_long || i == 0, &s);
         const interp_step step = {
             .T = s.T, .R = s.R, .ids = s.ids, .rows = s.rows, .seqs = s.iseq, .n_seqs = s.n_seqs};
-        ok = interp_run(plain.g, state, &step, scratch, NULL, NULL, (float *[]){want, NULL});
-        bool have_first = false;
-        const int64_t n = s.R * plain.vocab;
-        for (unsigned k = 0; ok && k < 2 * n_variants; k++) {
-            const bool soft = k >= n_variants;
-            const unsigned v = k % n_variants;
-            if (!runs_here(&c[soft].image->variants[v])) continue;
-            memset(got, 0xff, (size_t)n * 4);
-            run_compiled(&c[soft], v, &s, &w[soft][v], got, random_next(&r));
-            double scale;
-            const double worst = difference(got, want, n, &scale);
-            if (!(worst <= bound(&o.scheme) * (scale + 1e-3))) {
-                fprintf(stderr, "seed %llu step %d %s%s: differs by %g (rms %g)\n",
-                        (unsigned long long)seed, i, c[soft].image->variants[v].name,
-                        soft ? " soft" : "", worst, scale);
-                ok = false;
-            }
-            if (have_first && memcmp(got, first, (size_t)n * 4) != 0) {
-                fprintf(stderr,
-                        "seed %llu step %d: %s%s is not bitwise equal to the first variant\n",
-                        (unsigned long long)seed, i, c[soft].image->variants[v].name,
-                        soft ? " soft" : "");
-                ok = false;
-            }
-            if (!have_first) memcpy(first, got, (size_t)n * 4);
-            have_first = true;
+        if (!interp_run(t->plain.g, state, &step, t->scratch, NULL, NULL, (float *[]){want, NULL}))
+            return false;
+        const int64_t n = s.R * t->plain.vocab;
+        for (int k = 0; k < t->n_ways; k++) {
+            float *out = k ? got : first;
+            memset(out, 0xff, (size_t)n * sizeof *out);
+            run_compiled(&t->ways[k], &s, out, random_next(&t->r));
+            if (!agrees(t, i, &t->ways[k], out, first, want, n)) return false;
         }
     }
-    for (unsigned v = 0; v < 2 * n_variants; v++) world_close(&w[v / n_variants][v % n_variants]);
-    for (int soft = 0; soft < 2; soft++) compiled_close(&c[soft]);
-    diag_print(&d, stderr);
-    arena_close(scratch);
-    arena_close(mem);
+    return t->n_ways > 0;
+}
+
+static bool test_seed(uint64_t seed, double *worst) {
+    trial *t = calloc(1, sizeof *t);
+    if (!t) abort();
+    *t = (trial){.seed = seed, .r = {seed * 77 + 1}, .mem = arena_open(), .scratch = arena_open()};
+    t->d.mem = t->mem;
+    const bool ok = open_trial(t) && run_steps(t);
+    double *of_scheme = &worst[t->scheme.id == SCHEME_f32 ? 0 : 1];
+    if (t->worst > *of_scheme) *of_scheme = t->worst;
+    close_trial(t);
+    free(t);
     return ok;
 }
 
@@ -165,11 +168,14 @@ int main(int argc, char **argv) {
     const uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     const uint64_t n = argc > 2 ? strtoull(argv[2], NULL, 10) : 20;
     int failed = 0;
+    double worst[2] = {0};
     for (uint64_t seed = first; seed < first + n; seed++)
-        if (!test_seed(seed)) {
+        if (!test_seed(seed, worst)) {
             fprintf(stderr, "seed %llu failed\n", (unsigned long long)seed);
             failed++;
         }
-    printf("%llu graphs, %d failed\n", (unsigned long long)n, failed);
+    printf("%llu graphs, %d failed; largest difference %.2g of the root mean square as f32, %.2g "
+           "otherwise\n",
+           (unsigned long long)n, failed, worst[0], worst[1]);
     return failed ? 1 : 0;
 }

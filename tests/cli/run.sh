@@ -89,7 +89,7 @@ one_error 0711
 timeout -s INT 1 "$t" --raw -p A -n 100000000 --ignore-eos >out 2>err
 # a file that becomes shorter while it is in use.  More than a pipe holds is written first: then the program has
 # been loaded and reads
-for program in ./cut.so "$P4C run cut.so"; do
+for program in "$P4C run cut.so"; do # one that runs as a program cannot be cut
     cp "$t" cut.so
     rm -f pipe
     mkfifo pipe

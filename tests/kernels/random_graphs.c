@@ -98,6 +98,51 @@ static bool runs_here(const rt_variant *v) { return (v->needs & ~(uint64_t)cpu_f
  * most 5e-6 as f32 and 0.027 otherwise. */
 static double bound(const scheme *s) { return s->id == SCHEME_f32 ? 5e-5 : 0.1; }
 
+/* ---- one seed ---- */
+
+typedef struct trial {
+    uint64_t seed;
+    random_source r;
+    arena *mem, *scratch;
+    diag d;
+    random_graph plain; /* what the interpreter runs */
+    scheme scheme;
+    cg_program program;
+    compiled code[2]; /* as the CPU is; in plain IR */
+    way ways[2 * MAX_VARIANTS];
+    int n_ways;
+    double worst; /* difference to the interpreter over the values' root mean square */
+} trial;
+
+static bool open_trial(trial *t) {
+    t->plain = random_graph_make(t->seed, t->mem, &t->d);
+    const random_graph fused = random_graph_make(t->seed, t->mem, &t->d);
+    pass_options o = pass_default_options();
+    o.scheme = random_range(&t->r, 0, 2) ? (scheme){.id = SCHEME_f32, .kv_dtype = DT_f32}
+                                         : scheme_auto(fused.g);
+    o.max_tokens = o.max_rows = MAX_T;
+    for (int p = 0; p < PASS_COUNT; p++)
+        if (pass_table[p].optional && random_range(&t->r, 0, 3) == 0) o.disabled |= 1u << p;
+    t->scheme = o.scheme;
+    pass_ctx px = {.diag = &t->d, .mem = t->mem, .scratch = t->scratch, .options = &o};
+    bool ok = t->d.n_errors == 0 && ir_verify(t->plain.g) &&
+              pass_run_all(fused.g, &px, HAS_DENSE_OPS) &&
+              cg_build_program(fused.g, px.arena_bytes, MAX_T, MAX_T, t->mem, &t->d, &t->program);
+    /* in plain IR the variants differ by their tiles alone: the first and the last will do */
+    for (int soft = 0; soft < 2 && ok; soft++) {
+        const cpu_options co = {
+            .triple = "x86_64-linux-gnu", .soft_isa = soft, .variants = soft ? 9 : 0};
+        ok = compiled_open(&t->program, &co, t->mem, &t->d, &t->code[soft]);
+        for (unsigned v = 0; ok && v < t->code[soft].image->n_variants; v++)
+            if (runs_here(&t->code[soft].image->variants[v])) {
+                way *w = &t->ways[t->n_ways++];
+                *w = (way){.code = &t->code[soft], .variant = v, .soft = soft};
+                world_open(&w->kv, t->program.kv_block_bytes);
+            }
+    }
+    return ok;
+}
+
 static void close_trial(trial *t) {
     for (int k = 0; k < t->n_ways; k++) world_close(&t->ways[k].kv);
     for (int soft = 0; soft < 2; soft++) compiled_close(&t->code[soft]);

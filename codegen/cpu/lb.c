@@ -37,6 +37,9 @@ void lb_begin_kernel(lb *b, const char *name) {
         LLVMAddFunction(b->mod, name, LLVMFunctionType(LLVMVoidTypeInContext(b->cx), arg, 6, 0));
     LLVMSetVisibility(b->fn, LLVMHiddenVisibility);
     add_attribute(b, LLVMAttributeFunctionIndex, "nounwind");
+    /* else the optimizer makes calls of memset and the like from loops */
+    LLVMAddAttributeAtIndex(b->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                            LLVMCreateStringAttribute(b->cx, "no-builtins", 11, "", 0));
     LLVMPositionBuilderAtEnd(b->at, LLVMAppendBasicBlockInContext(b->cx, b->fn, "entry"));
 }
 

@@ -49,9 +49,11 @@ static bool write_object(const char *path, const cg_object *o) {
 }
 
 static bool link_objects(const cg_objects *o, const char *dir, const char *so, arena *mem) {
-    const char *argv[CG_MAX_OBJECTS + 8] = {"ld.lld-19", "-shared", "-o", so,
-                                            "--defsym=p4c_test_image=p4c_image"};
-    int n = 5;
+    /* -zdefs: kernels call nothing, not even memset */
+    const char *argv[CG_MAX_OBJECTS + 8] = {
+        "ld.lld-19", "-shared", "-zdefs", "-o", so, "--defsym=p4c_test_image=p4c_image"};
+    enum { N_OPTIONS = 6 };
+    int n = N_OPTIONS;
     for (int i = 0; i < o->n; i++) {
         argv[n] = arena_printf(mem, "%s/%s", dir, o->object[i].name);
         if (!write_object(argv[n++], &o->object[i])) return false;
@@ -63,7 +65,7 @@ static bool link_objects(const cg_objects *o, const char *dir, const char *so, a
     }
     int status = -1;
     const bool ok = waitpid(pid, &status, 0) == pid && status == 0;
-    for (int i = 5; i < n; i++) unlink(argv[i]);
+    for (int i = N_OPTIONS; i < n; i++) unlink(argv[i]);
     return ok;
 }
 

@@ -12,9 +12,11 @@
 
 bool read_artifact(const char *path, arena *mem, diag *d, rt_file **out) {
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return diag_error(d, DIAG_ARTIFACT_MISSING, (diag_loc){.file = path},
-                          "cannot be opened (%s)", strerror(errno));
+    if (fd < 0) {
+        const bool no_room = errno == ENOMEM || errno == EMFILE || errno == ENFILE;
+        return diag_error(d, no_room ? DIAG_FILE_RESOURCES : DIAG_ARTIFACT_MISSING,
+                          (diag_loc){.file = path}, "cannot be opened (%s)", strerror(errno));
+    }
     struct stat st;
     if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
         close(fd);
@@ -54,10 +56,15 @@ const p4c_api *open_artifact(const char *path, arena *mem, diag *d) {
     /* a name without a slash would be looked for in the library path */
     const char *full = strchr(path, '/') ? path : arena_printf(mem, "./%s", path);
     void *handle = dlopen(full, RTLD_NOW | RTLD_LOCAL);
+    /* where glibc runs short of memory its first words may be about anything, such as a file that
+     * does not exist: a second try works, or says so */
+    if (!handle) handle = dlopen(full, RTLD_NOW | RTLD_LOCAL);
     if (!handle) {
-        diag_error(d, DIAG_ARTIFACT_OPEN, (diag_loc){.file = path},
+        const char *why = dlerror(); /* in English: nothing here calls setlocale */
+        const bool no_memory = strstr(why, strerror(ENOMEM)) || strstr(why, "out of memory");
+        diag_error(d, no_memory ? DIAG_RUN_NO_MEMORY : DIAG_ARTIFACT_OPEN, (diag_loc){.file = path},
                    "the dynamic loader refuses it");
-        diag_note(d, (diag_loc){0}, "%s", dlerror());
+        diag_note(d, (diag_loc){0}, "%s", why);
         return NULL;
     }
     /* a function pointer from an object pointer: POSIX promises it, C does not */

@@ -61,8 +61,8 @@ static uint64_t four_of(const uint16_t *table, uint64_t bits) {
            (uint64_t)table[bits >> 24 & 4095] << 32 | (uint64_t)table[bits >> 36 & 4095] << 48;
 }
 
-/* Four f16 of either sign.  A uniform nibble minus 8 has deviation 4.61: 0.02 needs a scale of
- * 0.00427; these go from 0.75 to 1.25 of it. */
+/* Four f16 of either sign.  A uniform nibble minus 8 has a root mean square of 4.64: 0.02
+ * needs a scale of 0.00427; these go from 0.75 to 1.25 of it. */
 static uint64_t four_scales(uint64_t bits) {
     uint64_t out = 0;
     for (int j = 0; j < 4; j++) {

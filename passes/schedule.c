@@ -30,18 +30,30 @@ static bool computes_rows(const ir_op *op) {
     return t->layout == LAYOUT_kv || (t->rank == 2 && (t->dim[0] == DIM_T || t->dim[0] == DIM_R));
 }
 
-static bool choose_kernel(ir_graph *g, pass_ctx *px, ir_op *op) {
-    bool generic;
-    const kernel_id kernel = catalog_kernel_for(op, &generic);
+static bool choose_kernel(ir_graph *g, pass_ctx *px, ir_op *op, bool *generic) {
+    const kernel_id kernel = catalog_kernel_for(op, generic);
     if (kernel == KERNEL_COUNT || !computes_rows(op))
         return diag_error(g->diag, DIAG_PASS_NO_KERNEL, ir_loc(op), "no kernel computes this op");
-    const pass_options *o = px->options;
-    if (generic && !o->disabled && o->limit < 0)
-        diag_warn(g->diag, DIAG_PASS_SLOW_KERNEL, ir_loc(op),
-                  "runs in a generic loop nest: no pass could fuse it with its neighbours");
     ir_set_attr(g, op, IR_STR(kernel, kernel_table[kernel].name));
     px->n_changed++;
     return true;
+}
+
+/* Ops of a kind that fell back to a generic loop nest; a model has as many as layers, so they share
+ * a warning. */
+typedef struct fallback {
+    const ir_op *first;
+    int n;
+} fallback;
+
+static void warn_of(const ir_graph *g, const fallback *f) {
+    static const char WHY[] = "no pass could fuse it with its neighbours";
+    if (f->n == 1)
+        diag_warn(g->diag, DIAG_PASS_SLOW_KERNEL, ir_loc(f->first),
+                  "runs in a generic loop nest: %s", WHY);
+    if (f->n > 1)
+        diag_warn(g->diag, DIAG_PASS_SLOW_KERNEL, ir_loc(f->first),
+                  "it and %d more of its kind run in a generic loop nest: %s", f->n - 1, WHY);
 }
 
 bool pass_schedule(ir_graph *g, pass_ctx *px) {
@@ -54,7 +66,16 @@ bool pass_schedule(ir_graph *g, pass_ctx *px) {
         ir_erase(g, op);
         px->n_changed++;
     }
-    for (ir_op *op = g->first; op; op = op->next)
-        if (pass_op_runs(op) && !choose_kernel(g, px, op)) return false;
+    fallback of_kind[OP_COUNT] = {0};
+    for (ir_op *op = g->first; op; op = op->next) {
+        bool generic = false;
+        if (!pass_op_runs(op)) continue;
+        if (!choose_kernel(g, px, op, &generic)) return false;
+        fallback *f = &of_kind[op->kind];
+        if (generic && !f->n++) f->first = op;
+    }
+    const pass_options *o = px->options;
+    for (int kind = 0; kind < OP_COUNT && !o->disabled && o->limit < 0; kind++)
+        warn_of(g, &of_kind[kind]);
     return true;
 }

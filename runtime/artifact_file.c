@@ -293,7 +293,7 @@ static bool find_data(rt_file *f, uint64_t *n_data, uint64_t *end, rt_damage *wh
 }
 
 static bool file_open(rt_file *f, rt_damage *why) {
-    uint64_t n_data, end;
+    uint64_t n_data = 0, end = 0; /* set anyway; gcc does not see it under its thread sanitizer */
     uint8_t page[RT_HEADER_BYTES];
     rt_end last;
     if (!find_data(f, &n_data, &end, why)) return false;

@@ -115,7 +115,7 @@ static void emit_filter_block(tc_gen *g, tc_scope *s, const tc_node *n) {
     tc_scope_visit(inner, n->kid[0]);
     begin_scope(g, inner, n->line);
     emit_captured(g, inner, n->kid[1], n->kid[0]);
-    tcg_emit(g, n->line, RT_TOP_out, 0, 0, 0);
+    tcg_emit(g, n->line, RT_TOP_out, 1, 0, 0);
 }
 
 static void emit_with(tc_gen *g, tc_scope *s, const tc_node *n) {
@@ -313,7 +313,7 @@ static void emit_macro(tc_gen *g, tc_scope *s, const tc_node *n) {
 static void emit_call_block(tc_gen *g, tc_scope *s, const tc_node *n) {
     const tc_fn *f = emit_macro_fn(g, s, n, STR("caller"), n->kid[0], n->kid[1], n->kid[3]);
     tcg_call(g, s, n->kid[2], f);
-    tcg_emit(g, n->line, RT_TOP_out, 0, 0, 0);
+    tcg_emit(g, n->line, RT_TOP_out, 1, 0, 0);
 }
 
 /* A no-op but for its scope: the reference calls its body as a macro. */

@@ -162,8 +162,8 @@ void tcg_call(tc_gen *g, const tc_scope *s, const tc_node *n, const tc_fn *calle
 
 /* Filters of jinja2 that are left out (see runtime/template_filters.def). */
 static bool is_left_out(str name) {
-    static const char *const NAMES[] = {"pprint",   "random",  "urlize",
-                                        "wordwrap", "xmlattr", "filesizeformat", "striptags"};
+    static const char *const NAMES[] = {"pprint",  "random",         "urlize",   "wordwrap",
+                                        "xmlattr", "filesizeformat", "striptags"};
     for (size_t i = 0; i < COUNT_OF(NAMES); i++)
         if (str_is(name, NAMES[i])) return true;
     return false;

@@ -123,7 +123,7 @@ static bool const_ok(const rt_template *t, const rt_tpl_const *k) {
 
 static bool fn_ok(const rt_template *t, uint32_t i, uint32_t *next_ins) {
     const rt_tpl_fn *f = &t->fns[i];
-    const uint32_t special = (uint32_t)__builtin_popcount(f->flags);
+    const uint32_t special = (f->flags & 1) + (f->flags >> 1 & 1) + (f->flags >> 2 & 1);
     if (f->first_ins != *next_ins || f->n_ins > t->head->n_ins - *next_ins) return false;
     *next_ins += f->n_ins;
     if (i == 0 ? f->parent != 0 || f->n_params || f->flags : f->parent >= i) return false;

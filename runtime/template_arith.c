@@ -184,7 +184,7 @@ rt_value tv_arithmetic(tvm *vm, rt_tpl_op op, rt_value a, rt_value b) {
         [RT_TOP_add] = "+",          [RT_TOP_sub] = "-",       [RT_TOP_mul] = "*",
         [RT_TOP_div] = "/",          [RT_TOP_floordiv] = "//", [RT_TOP_mod] = "%",
         [RT_TOP_pow] = "** or pow()"};
-    if (op == RT_TOP_mod && a.kind == RT_KIND_text && b.kind != TV_undefined)
+    if (op == RT_TOP_mod && a.kind == RT_KIND_text)
         return tv_format_percent(vm, a.text, b);
     if (op == RT_TOP_mul && is_sequence(a) && tv_is_integer(b)) return repeat(vm, a, tv_integer(b));
     if (op == RT_TOP_mul && is_sequence(b) && tv_is_integer(a)) return repeat(vm, b, tv_integer(a));

@@ -153,17 +153,18 @@ rt_value rt_tplf_truncate(tvm *vm, const tv_args *a) {
     rt_value v[4];
     int64_t length, leeway;
     if (!tv_bind(vm, a, "truncate", "length killwords end leeway", 0, v)) return rt_missing();
-    if (a->in.kind == TV_undefined) return tv_undefined_error(vm, a->in);
     if (v[3].kind == RT_KIND_none) v[3] = rt_missing();
     if (!int_argument(vm, v[0], 255, &length) || !int_argument(vm, v[3], 5, &leeway))
         return rt_missing();
     const rt_value end = v[2].kind == RT_KIND_missing ? tv_text_of(vm, "...") : v[2];
-    if (a->in.kind != RT_KIND_text || end.kind != RT_KIND_text)
-        return tv_fail(vm, "truncate wants texts");
+    int64_t n;
+    if (end.kind != RT_KIND_text) return tv_fail(vm, "truncate: the end is no text");
     const int64_t n_end = tv_chars(vm, end.text);
     if (length < n_end || leeway < 0) return tv_fail(vm, "truncate: the length is too small");
     if (leeway > INT64_MAX - length) leeway = INT64_MAX - length;
-    if (tv_chars(vm, a->in.text) <= length + leeway) return a->in;
+    if (!tv_length(vm, a->in, &n)) return rt_missing();
+    if (n <= length + leeway) return a->in;
+    if (a->in.kind != RT_KIND_text) return tv_fail(vm, "truncate wants a text");
     rt_value cut = tv_part(vm, a->in.text, 0, tv_offset(vm, a->in.text, length - n_end));
     if (!vm->failed && !tv_truth(vm, v[1])) cut = drop_last_word(vm, cut);
     return vm->failed ? rt_missing() : tv_add_values(vm, cut, end);
@@ -328,7 +329,8 @@ rt_value rt_tplf_round(tvm *vm, const tv_args *a) {
     const double scale = pow(10, (double)places);
     const double x = (in.kind == RT_KIND_float ? in.real : (double)tv_integer(in)) * scale;
     if (!isfinite(x)) return tv_fail(vm, "cannot convert float to integer");
-    return rt_float((method == 'C' ? ceil(x) : floor(x)) / scale);
+    return rt_float(((method == 'C' ? ceil(x) : floor(x)) + 0.0) /
+                    scale); /* an integer has no -0 */
 }
 
 /* ---- any value ---- */

@@ -11,6 +11,7 @@ typedef struct spec {
     const rt_text *fill; /* NULL: a space */
     char align;          /* < > ^ =, 0: as the type has it */
     char sign;           /* + or space; 0: minus only */
+    bool has_sign;
     bool alternate, zero, group;
     int64_t width, precision; /* precision -1: none */
     char type;                /* 0: as the value has it */
@@ -56,6 +57,7 @@ static void add_number(tv_text *b, bool minus, const char *prefix, const char *d
     const char align = s->align ? s->align : s->zero ? '=' : '>';
     const rt_text *fill = s->fill ? s->fill : s->zero ? &ZERO : NULL;
     const int64_t pad = s->width - (int64_t)(body.n + n_sign + strlen(prefix));
+    if (s->group && s->zero && pad > 0) tv_fail(vm, "zeros and commas together are not supported");
     const int64_t left = pad <= 0 ? 0 : align == '>' ? pad : align == '^' ? pad / 2 : 0;
     add_times(b, fill, left);
     tv_add_bytes(b, sign, n_sign, RT_FROM_TEMPLATE);
@@ -103,8 +105,8 @@ static void add_formatted_real(tv_text *b, double v, const spec *s) {
     const bool minus = v < 0 || (v == 0 && 1 / v < 0), upper = s->type >= 'A' && s->type <= 'Z';
     int places = s->precision < 0 ? 6 : (int)s->precision;
     size_t n;
-    if (type == 0 && s->precision >= 0) {
-        tv_fail(b->vm, "a precision without a type is not supported for numbers");
+    if (type == 0 && (s->precision >= 0 || s->alternate)) {
+        tv_fail(b->vm, "a precision or '#' without a type is not supported for numbers");
         return;
     }
     if (places > RT_NUMBER_MAX_PLACES) {
@@ -124,6 +126,13 @@ static void add_formatted_real(tv_text *b, double v, const spec *s) {
             out[n++] = '%';
         } else if (type == 0 && s->precision < 0) n = rt_number_repr(v, out);
         else n = rt_number_general(v, places ? places : 1, s->alternate, out);
+    }
+    if (s->alternate && v == v && v - v == 0 && !memchr(out, '.', n)) { /* "1." */
+        const char *e = memchr(out, 'e', n);
+        const size_t at = e ? (size_t)(e - out) : type == '%' ? n - 1 : n;
+        memmove(out + at + 1, out + at, n - at);
+        out[at] = '.';
+        n++;
     }
     for (size_t i = 0; upper && i < n; i++)
         if (out[i] >= 'a' && out[i] <= 'z') out[i] = (char)(out[i] & ~0x20);
@@ -292,14 +301,14 @@ static void add_directive(percent *p) {
         return;
     }
     if (s.type == 'i' || s.type == 'u') s.type = 'd';
-    if (!strchr("sradxXoceEfFgG", s.type)) {
+    if (!strchr("srdxXoceEfFgG", s.type)) {
         tv_fail(vm, "unsupported format character in a format string");
         return;
     }
     if (v.kind == RT_KIND_missing) v = next_argument(p);
     if (vm->failed) return;
     if (p->f->markup && (s.type == 's' || s.type == 'r')) v = tv_escape(vm, v);
-    if (strchr("sra", s.type)) {
+    if (strchr("sr", s.type)) {
         add_percent_text(p, v, &s);
     } else if (s.type == 'c') {
         add_percent_char(p, v, &s);
@@ -423,7 +432,11 @@ static bool read_spec(tvm *vm, const rt_text *t, spec *s) {
         s->align = t->at[0];
         i = 1;
     }
-    if (i < t->n && strchr("+- ", t->at[i])) s->sign = t->at[i] == '-' ? (i++, 0) : t->at[i++];
+    if (i < t->n && strchr("+- ", t->at[i])) {
+        s->has_sign = true;
+        s->sign = t->at[i] == '-' ? 0 : t->at[i];
+        i++;
+    }
     if (i < t->n && t->at[i] == '#') s->alternate = ++i;
     if (i < t->n && t->at[i] == '0') s->zero = ++i;
     if (!read_digits(vm, t, &i, &s->width)) return false;
@@ -454,14 +467,15 @@ static void add_field(braces *p, rt_value v, const rt_text *spec_text) {
     if (!read_spec(vm, spec_text, &s)) return;
     if (v.kind == RT_KIND_text) {
         static const rt_text ZERO = {.at = "0", .n = 1};
-        if (s.type && s.type != 's') tv_fail(vm, "Unknown format code for object of type 'str'");
+        if ((s.type && s.type != 's') || s.has_sign || s.alternate || s.group || s.align == '=')
+            tv_fail(vm, "a format specification that is not for a string");
         if (s.zero && !s.fill) s.fill = &ZERO;
         if (!vm->failed)
             add_aligned(&p->out, cut_text(vm, v.text, s.precision), &s, s.align ? s.align : '<');
     } else if (tv_is_integer(v) || v.kind == RT_KIND_big) {
         if (s.type && strchr("eEfFgG%", s.type)) add_formatted_real(&p->out, real_of(v), &s);
-        else if (s.type == 's' || s.precision >= 0)
-            tv_fail(vm, "Unknown format code for object of type 'int'");
+        else if (s.type == 's' || s.precision >= 0 || (s.group && s.type && s.type != 'd'))
+            tv_fail(vm, "a format specification that is not for an integer");
         else add_formatted_int(&p->out, v, &s);
     } else if (v.kind == RT_KIND_float) {
         if (s.type && strchr("sdxXob", s.type))

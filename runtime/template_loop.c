@@ -17,7 +17,7 @@ rt_value tv_loop_new(tvm *vm, tv_frame *frame, rt_value over, uint32_t condition
                    .body = recursive ? frame : NULL,
                    .index0 = -1,
                    .length = condition ? -1 : (int64_t)items->n,
-                   .depth0 = frame->depth0};
+                   .depth0 = recursive ? frame->depth0 : 0};
     return (rt_value){.kind = TV_loop, .other = l};
 }
 

@@ -41,6 +41,7 @@ CASE_METHOD(lower, TV_LOWER)
 CASE_METHOD(title, TV_TITLE)
 CASE_METHOD(capitalize, TV_CAPITALIZE)
 CASE_METHOD(swapcase, TV_SWAPCASE)
+CASE_METHOD(casefold, TV_CASEFOLD)
 #undef CASE_METHOD
 
 static rt_value strip(tvm *vm, const tv_args *a, bool left, bool right) {
@@ -474,6 +475,18 @@ static rt_value text_isidentifier(tvm *vm, const tv_args *a) {
     return rt_bool(t->n != 0);
 }
 
+/* Methods with bytes or tables, which chats have no use for. */
+static rt_value refuse(tvm *vm, const char *name) {
+    return tv_fail(vm, "the method '%s' is not supported in chat templates", name);
+}
+static rt_value text_encode(tvm *vm, const tv_args *a) { return (void)a, refuse(vm, "encode"); }
+static rt_value text_maketrans(tvm *vm, const tv_args *a) {
+    return (void)a, refuse(vm, "maketrans");
+}
+static rt_value text_translate(tvm *vm, const tv_args *a) {
+    return (void)a, refuse(vm, "translate");
+}
+
 /* ---- list, tuple ---- */
 
 static rt_value list_count(tvm *vm, const tv_args *a) {
@@ -565,6 +578,10 @@ typedef struct method {
 
 static const method METHODS[] = {
 #define TEXT(name) {RT_KIND_text, #name, text_##name}
+    TEXT(casefold),
+    TEXT(encode),
+    TEXT(maketrans),
+    TEXT(translate),
     TEXT(capitalize),
     TEXT(center),
     TEXT(count),

@@ -182,7 +182,7 @@ rt_value tv_convert(tvm *vm, const rt_text *t, tv_case to) {
             tv_add_part(&b, t, i, i + n);
             continue;
         }
-        rt_uni_case c = RT_UNI_TO_LOWER;
+        rt_uni_case c = to == TV_CASEFOLD ? RT_UNI_TO_FOLD : RT_UNI_TO_LOWER;
         if (to == TV_UPPER || (to == TV_WORD_TITLE && first) ||
             (to == TV_SWAPCASE && rt_uni_is_lower(cp)))
             c = RT_UNI_TO_UPPER;

@@ -81,12 +81,17 @@ static rt_value rt_tplt_divisibleby(tvm *vm, const tv_args *a) {
     return vm->failed ? rt_missing() : rt_bool(tv_equal(vm, r, rt_int(0)));
 }
 
+static bool want_hashable(tvm *vm, rt_value v) {
+    if (!tv_hashable(v)) tv_fail(vm, "unhashable type: '%s'", tv_type_name(v));
+    return !vm->failed;
+}
+
 static rt_value rt_tplt_filter(tvm *vm, const tv_args *a) {
-    if (!no_arguments(vm, a)) return rt_missing();
+    if (!no_arguments(vm, a) || !want_hashable(vm, a->in)) return rt_missing();
     return rt_bool(a->in.kind == RT_KIND_text && tv_find_filter(a->in.text) >= 0);
 }
 static rt_value rt_tplt_test(tvm *vm, const tv_args *a) {
-    if (!no_arguments(vm, a)) return rt_missing();
+    if (!no_arguments(vm, a) || !want_hashable(vm, a->in)) return rt_missing();
     return rt_bool(a->in.kind == RT_KIND_text && tv_find_test(a->in.text) >= 0);
 }
 

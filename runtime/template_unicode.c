@@ -73,12 +73,17 @@ static bool find_move(const rt_uni_move *row, size_t n, uint32_t cp, uint32_t *o
 size_t rt_uni_convert(uint32_t cp, rt_uni_case to, uint32_t out[RT_UNI_MAX_CASE]) {
     out[0] = cp;
     if (cp < 0x80) {
-        if (to == RT_UNI_TO_LOWER ? cp >= 'A' && cp <= 'Z' : cp >= 'a' && cp <= 'z')
+        if (to == RT_UNI_TO_LOWER || to == RT_UNI_TO_FOLD ? cp >= 'A' && cp <= 'Z'
+                                                          : cp >= 'a' && cp <= 'z')
             out[0] = cp ^ 0x20;
         return 1;
     }
     size_t n;
-    if (to == RT_UNI_TO_LOWER) {
+    if (to == RT_UNI_TO_FOLD) {
+        n = find_special(rt_uni_to_fold_special, rt_uni_to_fold_special_n, cp, out);
+        if (n) return n;
+    }
+    if (to == RT_UNI_TO_LOWER || to == RT_UNI_TO_FOLD) {
         n = find_special(rt_uni_to_lower_special, rt_uni_to_lower_special_n, cp, out);
         if (!n) (void)find_move(rt_uni_to_lower, rt_uni_to_lower_n, cp, out);
         return n ? n : 1;

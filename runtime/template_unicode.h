@@ -20,7 +20,12 @@ bool rt_uni_is_title(uint32_t cp);     /* category Lt */
 bool rt_uni_is_mark(uint32_t cp);      /* category M */
 bool rt_uni_is_printable(uint32_t cp); /* repr shows it as it is */
 
-typedef enum rt_uni_case { RT_UNI_TO_LOWER, RT_UNI_TO_UPPER, RT_UNI_TO_TITLE } rt_uni_case;
+typedef enum rt_uni_case {
+    RT_UNI_TO_LOWER,
+    RT_UNI_TO_UPPER,
+    RT_UNI_TO_TITLE,
+    RT_UNI_TO_FOLD,
+} rt_uni_case;
 /* Full case mapping of one character, without context (capital sigma becomes the inner sigma).
  * Returns how many characters out holds. */
 size_t rt_uni_convert(uint32_t cp, rt_uni_case to, uint32_t out[RT_UNI_MAX_CASE]);
@@ -49,7 +54,8 @@ extern const size_t rt_uni_zero_n;
 extern const rt_uni_move rt_uni_to_lower[], rt_uni_to_upper[], rt_uni_to_title[];
 extern const size_t rt_uni_to_lower_n, rt_uni_to_upper_n, rt_uni_to_title_n;
 extern const rt_uni_special rt_uni_to_lower_special[], rt_uni_to_upper_special[],
-    rt_uni_to_title_special[];
-extern const size_t rt_uni_to_lower_special_n, rt_uni_to_upper_special_n, rt_uni_to_title_special_n;
+    rt_uni_to_title_special[], rt_uni_to_fold_special[];
+extern const size_t rt_uni_to_lower_special_n, rt_uni_to_upper_special_n, rt_uni_to_title_special_n,
+    rt_uni_to_fold_special_n;
 
 #endif

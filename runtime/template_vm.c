@@ -41,12 +41,13 @@ static bool push(tvm *vm, rt_value v) {
 
 /* The last n values, taken off; valid until the next push.  NULL: failed. */
 static const rt_value *take(tvm *vm, size_t n) {
+    static const rt_value NOTHING;
     if (vm->sp - vm->base < n) {
         tv_bad_table(vm, "the stack is empty");
         return NULL;
     }
     vm->sp -= n;
-    return vm->stack + vm->sp;
+    return n ? vm->stack + vm->sp : &NOTHING;
 }
 
 /* ---- functions ---- */
@@ -262,10 +263,13 @@ static bool op_text(tvm *vm, run *r, const rt_tpl_ins *i) {
 }
 
 static bool op_out(tvm *vm, run *r, const rt_tpl_ins *i) {
-    (void)r, (void)i;
+    (void)r;
     const rt_value *v = take(vm, 1);
-    if (v) tv_add_str(vm->out, *v);
-    return v != NULL;
+    if (!v) return false;
+    if ((i->x & 1) && v->kind != RT_KIND_text)
+        tv_fail(vm, "a block gives %s, not a string", tv_type_name(*v));
+    tv_add_str(vm->out, *v);
+    return true;
 }
 
 static bool op_capture(tvm *vm, run *r, const rt_tpl_ins *i) {

@@ -262,6 +262,7 @@ typedef enum tv_case {
     TV_TITLE,      /* str.title */
     TV_WORD_TITLE, /* the filter */
     TV_SWAPCASE,
+    TV_CASEFOLD,
 } tv_case;
 /* chars: text, or none or missing for white space */
 rt_value tv_strip(tvm *vm, const rt_text *t, rt_value chars, bool left, bool right);

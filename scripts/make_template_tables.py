@@ -74,6 +74,11 @@ def emit(kind, name, rows, item):
     print(f"const size_t {name}_n = sizeof {name} / sizeof {name}[0];")
 
 
+def emit_special(name, special):
+    emit("rt_uni_special", "rt_uni_" + name + "_special", special,
+         lambda s: "{0x%x, {%s}}" % (s[0], ", ".join("0x%x" % x for x in s[1])))
+
+
 def main():
     category = {}
     for row in open(sys.argv[1], encoding="ascii"):
@@ -107,8 +112,9 @@ def main():
                     if len(chr(c).title()) == 1 and chr(c).title() != chr(c).upper()]
         emit("rt_uni_move", "rt_uni_" + name, runs, lambda r: "{0x%x, 0x%x, %d, %d}" % r)
         if special:
-            emit("rt_uni_special", "rt_uni_" + name + "_special", special,
-                 lambda s: "{0x%x, {%s}}" % (s[0], ", ".join("0x%x" % x for x in s[1])))
+            emit_special(name, special)
+    emit_special("to_fold", [(c, [ord(x) for x in chr(c).casefold().ljust(3, "\0")])
+                             for c in chars() if chr(c).casefold() != chr(c).lower()])
 
 
 main()

@@ -36,6 +36,9 @@ static float load_scale(ir_dtype dtype, const uint8_t *p) {
     return dtype == DT_f16 ? f16_to_f32(h) : bf16_to_f32(h);
 }
 
+/* Kernels read scales in f16; from here on one rounds to infinity. */
+static const float F16_OVERFLOW = 65520;
+
 static const fe_tensor *take_scales(fe_importer *im, const char *name, int64_t groups, int64_t n) {
     const fe_tensor *t = fe_take_tensor(im, name, NULL, 2, (int64_t[]){groups, n});
     if (!t) return NULL;
@@ -46,12 +49,15 @@ static const fe_tensor *take_scales(fe_importer *im, const char *name, int64_t g
     }
     const uint8_t *p = fe_tensor_bytes(im->shards, t);
     const int64_t size = ir_dtype_info[dtype].bits / 8;
-    for (int64_t i = 0; i < groups * n; i++)
-        if (!isfinite(load_scale(dtype, p + i * size))) {
-            diag_error(im->d, DIAG_TENSOR_VALUE, (diag_loc){.file = t->path, .tensor = name},
-                       "scale %lld is infinite or no number", (long long)i);
-            return NULL;
-        }
+    for (int64_t i = 0; i < groups * n; i++) {
+        const float scale = load_scale(dtype, p + i * size);
+        if (fabsf(scale) < F16_OVERFLOW) continue;
+        diag_error(im->d, DIAG_TENSOR_VALUE, (diag_loc){.file = t->path, .tensor = name},
+                   isfinite(scale) ? "scale %lld is %.9g (expected at most 65504, as f16 holds)"
+                                   : "scale %lld is infinite or no number",
+                   (long long)i, (double)scale);
+        return NULL;
+    }
     return t;
 }
 

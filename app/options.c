@@ -84,17 +84,22 @@ typedef struct spelled {
     bool off;              /* --no-NAME */
 } spelled;
 
+/* An artifact run as a program has no --model: it is the model. */
+static bool has_option(const options *o, option_id id) {
+    return option_rows[id].commands >> o->command & 1 && !(o->is_artifact && id == OPT_model);
+}
+
 static spelled find_exact(const options *o, const char *name) {
     for (int i = 0; i < OPT_COUNT; i++) {
         const option_row *r = &option_rows[i];
-        if (!(r->commands >> o->command & 1)) continue;
+        if (!has_option(o, (option_id)i)) continue;
         const bool is_letter = r->letter && name[0] == r->letter && !name[1];
         if (is_letter || same(r->name, name)) return (spelled){.row = r};
     }
     for (int i = 0; i < option_n_aliases; i++) {
-        const option_row *r = &option_rows[option_aliases[i].option];
-        if (r->commands >> o->command & 1 && same(option_aliases[i].spelling, name))
-            return (spelled){.row = r, .value = option_aliases[i].value};
+        const option_id id = option_aliases[i].option;
+        if (has_option(o, id) && same(option_aliases[i].spelling, name))
+            return (spelled){.row = &option_rows[id], .value = option_aliases[i].value};
     }
     return (spelled){0};
 }
@@ -136,37 +141,48 @@ int options_distance(const char *a, const char *b, int limit) {
     return dist > limit ? limit + 1 : dist;
 }
 
+enum { FAR = 3, STEM = 4 }; /* distance that is too large; letters that say which word is meant */
+
+static bool begins_with_stem(const char *word, const char *stem) {
+    return strlen(stem) >= STEM && str_starts(str_of(word), stem);
+}
+
 /* Keeps the candidate if it is nearer than the best one so far.  One-letter names are near to
- * everything. */
+ * everything.  A word that goes on where the other ends (--quantize, --max-tok) comes last. */
 static void consider(const char *given, const char *candidate, const char **best, int *best_dist) {
-    if (!candidate[1] || !given[0]) return;
-    const int dist = options_distance(given, candidate, 2);
-    if (dist >= *best_dist || dist >= (int)strlen(candidate)) return;
+    if (!candidate[1] || !given[0] || !given[1]) return;
+    int dist = options_distance(given, candidate, FAR - 1);
+    if (dist >= FAR && (begins_with_stem(given, candidate) || begins_with_stem(candidate, given)))
+        dist = FAR;
+    else if (dist >= FAR || dist >= (int)strlen(candidate)) return;
+    if (dist >= *best_dist) return;
     *best = candidate;
     *best_dist = dist;
 }
 
 static const char *nearest_option(const options *o, const char *name) {
     const char *best = NULL;
-    int dist = 3;
+    int dist = FAR + 1;
     for (int i = 0; i < OPT_COUNT; i++)
-        if (option_rows[i].commands >> o->command & 1)
-            consider(name, option_rows[i].name, &best, &dist);
+        if (has_option(o, (option_id)i)) consider(name, option_rows[i].name, &best, &dist);
     for (int i = 0; i < option_n_aliases; i++)
-        if (option_rows[option_aliases[i].option].commands >> o->command & 1)
+        if (has_option(o, option_aliases[i].option))
             consider(name, option_aliases[i].spelling, &best, &dist);
     return best;
 }
 
 const char *options_nearest_command(const char *name) {
     const char *best = NULL;
-    int dist = 3;
+    int dist = FAR + 1;
     for (int c = 0; c < CMD_COUNT; c++) consider(name, option_commands[c].name, &best, &dist);
     return best;
 }
 
 /* Says why there is no such option: another program's, another command's, a slip. */
 static bool unknown_option(const options *o, const char *arg, const char *name, diag *d) {
+    if (o->is_artifact && (same("model", name) || same("m", name)))
+        return diag_error(d, DIAG_OPTION_FOREIGN, (diag_loc){0},
+                          "no option %s: this program is its own model", arg);
     for (size_t i = 0; i < COUNT_OF(FOREIGN_ROWS); i++)
         if (same(FOREIGN_ROWS[i].spelling, name))
             return diag_error(d, DIAG_OPTION_FOREIGN, (diag_loc){0}, "no option %s: %s", arg,
@@ -236,17 +252,17 @@ static bool bad_value(reader *r, const char *value, const char *want) {
 
 static bool out_of_range(reader *r, const option_row *row, const char *value) {
     text want = {.mem = r->mem};
-    text_cat(&want, "a number from ");
-    text_f64(&want, row->lo);
-    text_cat(&want, " to ");
+    text_printf(&want, "a number from %.10g to ", row->lo);
     if (row->hi >= 0x1p62) text_cat(&want, "2^63 - 1");
-    else text_f64(&want, row->hi);
+    else text_printf(&want, "%.10g", row->hi);
     return bad_value(r, value, want.buf.at);
 }
 
 static bool read_int(reader *r, const option_row *row, str s, const char *value, int64_t *out) {
     if (!options_size(s, out))
-        return bad_value(r, value, "a whole number such as 512, 16k or 2GiB");
+        return bad_value(r, value,
+                         row->kind == OPTION_ints ? "whole numbers with commas between, as in 1,2,3"
+                                                  : "a whole number such as 512, 16K or 2GiB");
     if ((double)*out < row->lo || (double)*out > row->hi) return out_of_range(r, row, value);
     return true;
 }
@@ -438,12 +454,21 @@ static bool check_conflicts(const options *o, diag *d) {
     return true;
 }
 
+bool options_unexpected(const options *o, const char *operand, diag *d) {
+    diag_error(d, DIAG_OPERANDS, (diag_loc){0}, "unexpected argument '%s'", operand);
+    command_id other;
+    if (o->is_artifact && options_find_command(operand, &other))
+        diag_note(d, (diag_loc){0}, "'p4c %s' is a command of the compiler, not of an artifact",
+                  operand);
+    else if (o->command == CMD_run || o->command == CMD_tokenize)
+        diag_note(d, (diag_loc){0}, "text is given with -p: -p '%s'", operand);
+    return false;
+}
+
 static bool check_operands(const options *o, diag *d) {
     const command_row *c = &option_commands[o->command];
     const int min = c->min - o->is_artifact, max = c->max - o->is_artifact;
-    if (o->n_operands > max)
-        return diag_error(d, DIAG_OPERANDS, (diag_loc){0}, "unexpected argument '%s'",
-                          o->operand[max]);
+    if (o->n_operands > max) return options_unexpected(o, o->operand[max], d);
     if (o->n_operands < min)
         return diag_error(d, DIAG_OPERANDS, (diag_loc){0}, "missing argument: %s %s", o->program,
                           c->operands);
@@ -462,7 +487,7 @@ bool options_parse(options *o, int argc, char *const *argv, arena *mem, diag *d)
         } else if (!only_operands && arg[0] == '-' && arg[1]) {
             if (!read_option(&r, argc, argv, &i)) return false;
         } else if (o->n_operands == OPTIONS_MAX_OPERANDS) {
-            return diag_error(d, DIAG_OPERANDS, (diag_loc){0}, "unexpected argument '%s'", arg);
+            return options_unexpected(o, arg, d);
         } else {
             o->operand[o->n_operands++] = arg;
         }

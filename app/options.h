@@ -87,6 +87,9 @@ typedef struct options {
  * nothing else is required. */
 P4C_CHECKED bool options_parse(options *o, int argc, char *const *argv, arena *mem, diag *d);
 
+/* Reports an operand that the command does not take, and what may have been meant.  False. */
+bool options_unexpected(const options *o, const char *operand, diag *d);
+
 /* The --help text: at most 80 columns, every option of the command with all its spellings. */
 void options_help(const options *o, text *out);
 /* The list of commands, for `p4c --help`. */
@@ -95,10 +98,11 @@ void options_list_commands(text *out);
 /* "run" -> CMD_run; false: no such command. */
 bool options_find_command(const char *name, command_id *out);
 const char *options_command_name(command_id c);
-/* The known command nearest to `name`, NULL where none is within two edits. */
+/* The known command nearest to `name`: within two edits, or one word begins with the other.  NULL
+ * where there is none. */
 const char *options_nearest_command(const char *name);
 
-/* A whole number with an optional suffix: "512", "16k", "2GiB". */
+/* A whole number with an optional suffix: "512", "16k" (16000), "16K" (16384), "2GiB". */
 bool options_size(str s, int64_t *out);
 /* Edits (insert, delete, replace, swap neighbours) between a and b, at most `limit` + 1.
  * Source: Damerau, 1964; the restricted (optimal string alignment) form. */

@@ -1,20 +1,23 @@
 /* run_chat.c - a chat on the terminal.  The whole talk is rendered anew for each question; what the
  * session holds of it already stays, so that only new tokens are evaluated. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/run.h"
 
-/* One line from stdin without its newline; false: end of input. */
-static bool read_line(run *r, text *line) {
-    (void)r;
-    char piece[4096];
-    while (fgets(piece, sizeof piece, stdin)) {
-        text_cat(line, piece);
-        if (line->buf.at[line->buf.n - 1] != '\n') continue;
-        line->buf.at[--line->buf.n] = 0;
-        return true;
+/* One line from stdin without its newline, whatever bytes it has; false: end of input.  Byte by
+ * byte: people type slowly, and nothing may be taken that belongs to the next line. */
+static bool read_line(text *line) {
+    char c;
+    ssize_t n;
+    text_cat(line, "");
+    while ((n = read(STDIN_FILENO, &c, 1)) != 0) {
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) break;
+        if (c == '\n') return true;
+        text_putc(line, c);
     }
     return line->buf.n > 0;
 }
@@ -38,12 +41,14 @@ bool run_chat(run *r) {
     text_putc(&talk, '[');
     if (o->system.given) app_add_message(&talk, "system", str_of(o->system.v));
     r->keep_text = true;
+    if (isatty(STDIN_FILENO) && !o->quiet.v)
+        fputs("Ctrl-C stops an answer, Ctrl-D ends the chat.\n", stderr);
     for (;;) {
         text line = {.mem = r->a->mem};
         /* waiting for input, signals end the process as usual */
         app_watch_signals(NULL);
         if (isatty(STDIN_FILENO)) fputs("> ", stderr);
-        if (!read_line(r, &line)) break;
+        if (!read_line(&line)) break;
         app_watch_signals(r->session);
         p4c_clear_cancel(r->session);
         if (!line.buf.n) continue;

@@ -52,8 +52,7 @@ static bool find_prompt(const app *a, prompt_kind *kind, str *out) {
     const int place = o->is_artifact ? 0 : 1; /* of the operand "-" */
     const bool dash = o->n_operands > place;
     if (dash && strcmp(o->operand[place], "-") != 0)
-        return diag_error(a->d, DIAG_OPERANDS, (diag_loc){0}, "unexpected argument '%s'",
-                          o->operand[place]);
+        return options_unexpected(o, o->operand[place], a->d);
     if (dash && (o->prompt.given || o->file.given || o->ids.given || o->interactive.v))
         return diag_error(a->d, DIAG_OPTION_CONFLICT, (diag_loc){0},
                           "'-' does not go together with another prompt");
@@ -345,7 +344,11 @@ static bool run_once(run *r, prompt_kind kind, str prompt) {
         (p4c_generated){.finish = P4C_FINISH_MAX_TOKENS, .stop_id = -1, .stop_string = -1};
     r->generated.n_prompt = r->n_ids;
     if (!(none_new && o->logits_out.given) && !run_generate(r)) return false;
-    if (o->stats.v) print_stats(r);
+    if (o->stats.v) {
+        /* both may go to one file; on a terminal the text has got its newline */
+        if (!r->ends_line && !isatty(STDOUT_FILENO)) fputc('\n', stderr);
+        print_stats(r);
+    }
     return !o->json.v || print_json(r);
 }
 

@@ -186,6 +186,36 @@ static void print_memory(const inspected *x, text *t) {
                 (double)m.kv_full / 0x1p20, x->meta.max_seq_tok);
 }
 
+/* The zeros between sections have names of their own: pad0, pad1, ... */
+static bool is_padding(const rt_section *s) { return !strncmp(s->name, "pad", 3); }
+
+/* A string of the file as add_name writes it, without the quotes. */
+static void add_plain(const inspected *x, const cJSON *string, text *t) {
+    text quoted = {.mem = x->mem};
+    app_json_string(&quoted, str_of(cJSON_IsString(string) ? string->valuestring : "?"));
+    text_add(t, (str){quoted.buf.at + 1, quoted.buf.n - 2});
+}
+
+/* [{"triple": "...", "cpus": ["...", ...]}, ...], a line for each target. */
+static bool text_targets(const inspected *x, text *t) {
+    json j;
+    if (!json_parse(x->settings, x->path, x->mem, x->d, &j)) return false;
+    const cJSON *target, *cpu;
+    cJSON_ArrayForEach(target, json_member(j.root, "targets")) {
+        text_cat(t, "code for ");
+        add_plain(x, json_member(target, "triple"), t);
+        const char *between = ": ";
+        cJSON_ArrayForEach(cpu, json_member(target, "cpus")) {
+            text_cat(t, between);
+            add_plain(x, cpu, t);
+            between = ", ";
+        }
+        text_cat(t, "\n");
+    }
+    json_free(&j);
+    return true;
+}
+
 static bool print_text(inspected *x) {
     const rt_meta *m = &x->meta;
     const rt_header *h = &x->file->header;
@@ -204,11 +234,12 @@ static bool print_text(inspected *x) {
                 m->max_seq_tok, m->model_max_tok, m->max_batch);
     for (uint32_t i = 0; i < m->n_stops && i < RT_MAX_STOPS; i++)
         text_printf(&t, " %d", m->stop[i]);
-    text_printf(&t, "\nplan %u steps, %u kernels\ntargets " STR_FMT "\n\n", x->plan.n_launches,
-                x->plan.n_kernels, STR_ARG(member(x->settings, "\"targets\":")));
-    text_printf(&t, "%-16s %14s %14s  %s\n", "section", "offset", "bytes", "blake3");
+    text_printf(&t, "\nplan %u steps, %u kernels\n", x->plan.n_launches, x->plan.n_kernels);
+    if (!text_targets(x, &t)) return false;
+    text_printf(&t, "\n%-16s %14s %14s  %s\n", "section", "offset", "bytes", "blake3");
     for (uint32_t i = 0; i < h->n_sections; i++) {
         const rt_section *s = &h->section[i];
+        if (!x->o->verbose.v && is_padding(s)) continue;
         char hex[2 * DIGEST_BYTES + 1];
         digest_hex(s->blake3, hex);
         text_printf(&t, "%-16.16s %14llu %14llu  %.16s\n", s->name,

@@ -28,30 +28,44 @@ static bool list_passes(const options *o, arena *mem, diag *d) {
     return app_print(&t, d);
 }
 
+static bool unknown_pass(compile *c, str name) {
+    diag_error(c->d, DIAG_OPTION_VALUE, (diag_loc){0},
+               "option --passes: no pass is called '" STR_FMT "'", STR_ARG(name));
+    diag_note(c->d, (diag_loc){0}, "'p4c opt --list-passes' lists them");
+    return false;
+}
+
 static bool read_list(compile *c, pass_id *list, int *n) {
     const char *at = c->o->passes.given ? c->o->passes.v : "";
     for (*n = 0; *at; at += *at == ',') {
         const size_t len = strcspn(at, ",");
         if (*n == MAX_PASSES || !pass_find((str){at, len}, &list[*n]))
-            return diag_error(c->d, DIAG_OPTION_VALUE, (diag_loc){0},
-                              "option --passes: no pass is called '%.*s'", (int)len, at);
+            return unknown_pass(c, (str){at, len});
         ++*n;
         at += len;
     }
     return true;
 }
 
+static bool print_text(const options *o, const text *t, arena *mem, diag *d) {
+    if (!o->json.v) return app_print(t, d);
+    text json = {.mem = mem};
+    text_cat(&json, "{\"text\":");
+    app_json_string(&json, text_str(t));
+    text_cat(&json, "}\n");
+    return app_print(&json, d);
+}
+
+static bool list_ops(const options *o, arena *mem, diag *d) {
+    text t = {.mem = mem};
+    ir_list_ops(&t);
+    return print_text(o, &t, mem, d);
+}
+
 static bool print_graph(compile *c, const ir_graph *g) {
     text t = {.mem = c->mem};
     ir_print(g, &t);
-    if (c->o->json.v) {
-        text json = {.mem = c->mem};
-        text_cat(&json, "{\"text\":");
-        app_json_string(&json, text_str(&t));
-        text_cat(&json, "}\n");
-        return app_print(&json, c->d);
-    }
-    if (!c->o->output.given) return app_print(&t, c->d);
+    if (c->o->json.v || !c->o->output.given) return print_text(c->o, &t, c->mem, c->d);
     file_writer *w = file_create(c->o->output.v, 0666, c->mem, c->d);
     if (!w) return false;
     if (file_write(w, t.buf.at, t.buf.n)) return file_commit(w);
@@ -85,11 +99,7 @@ static bool run_opt(compile *c) {
 
 int cmd_opt(const options *o, arena *mem, diag *d) {
     if (o->list_passes.v) return list_passes(o, mem, d) ? EXIT_DONE : EXIT_BUG;
-    if (o->list_ops.v) {
-        text t = {.mem = mem};
-        ir_list_ops(&t);
-        return app_print(&t, d) ? EXIT_DONE : EXIT_BUG;
-    }
+    if (o->list_ops.v) return list_ops(o, mem, d) ? EXIT_DONE : EXIT_BUG;
     compile c = {.o = o, .mem = mem, .scratch = arena_open(), .d = d};
     const bool ok = run_opt(&c);
     arena_close(c.scratch);

@@ -157,11 +157,11 @@ static bool write_texts(const synth *s) {
     synth_tokenizer(s->family, &tokenizer);
     synth_tokenizer_config(s->family, &settings);
     synth_special_tokens(s->family, &special);
-    return write_text(s, "config.json", &config) &&
-           write_text(s, "generation_config.json", &generation) &&
+    return write_text(s, "generation_config.json", &generation) &&
            write_text(s, "tokenizer.json", &tokenizer) &&
            write_text(s, "tokenizer_config.json", &settings) &&
-           write_text(s, "special_tokens_map.json", &special);
+           write_text(s, "special_tokens_map.json", &special) &&
+           write_text(s, "config.json", &config);
 }
 
 /* ---- shards ---- */
@@ -211,6 +211,15 @@ static bool make_dir(const synth *s) {
                       "cannot make the folder (%s)", strerror(errno));
 }
 
+/* Somebody's checkpoint is not overwritten: config.json is written last here, so that a folder
+ * whose writing was interrupted can be given again. */
+static bool check_dir(const synth *s) {
+    const char *config = path_join(s->mem, s->dir, "config.json");
+    if (!file_exists(config)) return true;
+    return diag_error(s->d, DIAG_OUTPUT_WRITE, (diag_loc){.file = s->dir},
+                      "holds a checkpoint already; remove it, or give another folder");
+}
+
 static bool run_synth(synth *s, const options *o) {
     s->family = synth_find_family(o->operand[0]);
     if (!s->family)
@@ -224,7 +233,7 @@ static bool run_synth(synth *s, const options *o) {
     s->seed = (uint64_t)o->fixed_seed.v;
     const uint64_t begin = machine_ns();
     list_tensors(s);
-    if (!make_dir(s)) return false;
+    if (!make_dir(s) || !check_dir(s)) return false;
     progress_start(&s->bar, "writing", s->bytes, PROGRESS_BYTES, o->progress.v && !o->quiet.v);
     const bool ok = write_shards(s) && write_texts(s);
     progress_end(&s->bar);
@@ -239,9 +248,9 @@ static bool run_synth(synth *s, const options *o) {
         return app_print(&t, s->d);
     }
     if (!o->quiet.v)
-        fprintf(stderr, "%s: %lld layers, %.2f GB in %.1f s (%.2f GB/s)\n", s->dir,
-                (long long)s->n_layers, (double)s->bytes * 1e-9, seconds,
-                (double)s->bytes * 1e-9 / seconds);
+        fprintf(stderr, "%s: %lld layer%s, %.2f GB in %.1f s (%.2f GB/s)\n", s->dir,
+                (long long)s->n_layers, s->n_layers == 1 ? "" : "s", (double)s->bytes * 1e-9,
+                seconds, (double)s->bytes * 1e-9 / seconds);
     return true;
 }
 

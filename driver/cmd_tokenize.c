@@ -74,9 +74,7 @@ static bool encode_text(const options *o, const language *l, arena *mem, diag *d
                         text *shown) {
     str s;
     const bool dash = o->n_operands > 1;
-    if (dash && strcmp(o->operand[1], "-") != 0)
-        return diag_error(d, DIAG_OPERANDS, (diag_loc){0}, "unexpected argument '%s'",
-                          o->operand[1]);
+    if (dash && strcmp(o->operand[1], "-") != 0) return options_unexpected(o, o->operand[1], d);
     if (o->prompt.given) s = str_of(o->prompt.v);
     else if (!app_read_text(o->file.given ? o->file.v : "-", mem, d, &s)) return false;
     text_add(shown, s);

@@ -403,8 +403,12 @@ static bool print_table(const verify *v, const golden *g, const bounds *b, const
                     (long long)g->cases.at[i].n_greedy, r[i].greedy_ok ? "" : " FAILED");
     }
     text_row(&t, "all", all);
-    text_printf(&t, "\n%-14s %6s %10.3g %10.3g %10.3g %10.3g %8.4f\n%s\n", "bounds", "", b->max_abs,
-                b->mean_abs, b->mean_kl, b->max_kl, b->argmax, pass ? "passed" : "FAILED");
+    text_printf(&t, "\n%-14s %6s", "bounds", "");
+    const double most[] = {b->max_abs, b->mean_abs, b->mean_kl, b->max_kl};
+    for (size_t i = 0; i < COUNT_OF(most); i++)
+        if (isfinite(most[i])) text_printf(&t, " %10.3g", most[i]);
+        else text_printf(&t, " %10s", "none");
+    text_printf(&t, " %8.4f\n%s\n", b->argmax, pass ? "passed" : "FAILED");
     return app_print(&t, v->a->d);
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -87,6 +88,34 @@ static int run_command(options *o, int argc, char **argv, arena *mem, diag *d) {
     return app_print(&t, d) ? EXIT_DONE : EXIT_RESOURCES;
 }
 
+/* Commands that other programs have. */
+static const struct {
+    const char *name, *why;
+} FOREIGN_COMMANDS[] = {
+    {"generate", "'p4c run FILE -p TEXT' generates text"},
+    {"chat", "'p4c run FILE' without a prompt is a chat"},
+    {"quantize", "'p4c compile DIR -o FILE --quant w4a16-g128' makes 4-bit weights"},
+    {"convert", "'p4c compile DIR -o FILE' reads a Hugging Face checkpoint as it is"},
+    {"build", "'p4c compile DIR -o FILE' compiles a model"},
+    {"serve", "there is no server"},
+    {"detokenize", "'p4c tokenize FILE --decode 1,2,3' prints the text of ids"},
+};
+
+static int unknown_command(const char *name, diag *d) {
+    struct stat st;
+    diag_error(d, DIAG_COMMAND_UNKNOWN, (diag_loc){0}, "unknown command '%s'", name);
+    const char *near = options_nearest_command(name);
+    if (near) diag_note(d, (diag_loc){0}, "did you mean 'p4c %s'?", near);
+    for (size_t i = 0; i < COUNT_OF(FOREIGN_COMMANDS); i++)
+        if (!strcmp(name, FOREIGN_COMMANDS[i].name))
+            diag_note(d, (diag_loc){0}, "%s", FOREIGN_COMMANDS[i].why);
+    if (near || stat(name, &st) != 0) return EXIT_USAGE;
+    if (S_ISDIR(st.st_mode))
+        diag_note(d, (diag_loc){0}, "'p4c compile %s -o FILE' compiles a checkpoint", name);
+    else diag_note(d, (diag_loc){0}, "'p4c run %s -p TEXT' runs an artifact", name);
+    return EXIT_USAGE;
+}
+
 static bool is_one_of(const char *word, const char *a, const char *b, const char *c) {
     return !strcmp(word, a) || !strcmp(word, b) || !strcmp(word, c);
 }
@@ -101,17 +130,12 @@ static int start(int argc, char **argv, arena *mem, diag *d) {
     }
     const bool is_help = is_one_of(word, "--help", "-h", "help") || !strcmp(word, "-help");
     if (is_help && argc == 2) return app_print(&t, d) ? EXIT_DONE : EXIT_RESOURCES;
-    if (is_one_of(word, "--version", "-version", "version"))
+    if (is_one_of(word, "--version", "-version", "version") || !strcmp(word, "-V"))
         return print_version(argc > 2 && !strcmp(argv[2], "--json"), mem, d) ? EXIT_DONE
                                                                              : EXIT_RESOURCES;
     options o = {0};
     const char *name = is_help ? argv[2] : word;
-    if (!options_find_command(name, &o.command)) {
-        diag_error(d, DIAG_COMMAND_UNKNOWN, (diag_loc){0}, "unknown command '%s'", name);
-        const char *near = options_nearest_command(name);
-        if (near) diag_note(d, (diag_loc){0}, "did you mean 'p4c %s'?", near);
-        return EXIT_USAGE;
-    }
+    if (!options_find_command(name, &o.command)) return unknown_command(name, d);
     o.program = arena_printf(mem, "p4c %s", name);
     char *help[] = {"--help"};
     return is_help ? run_command(&o, 1, help, mem, d) : run_command(&o, argc - 2, argv + 2, mem, d);

@@ -7,6 +7,7 @@
 The structs repeat runtime/p4c.h; the table's entries are called by their place in it.
 """
 import ctypes as C
+import os
 import sys
 
 API_VERSION = 1
@@ -67,7 +68,7 @@ def main():
     if len(sys.argv) < 2:
         sys.exit("usage: hello.py ARTIFACT [PROMPT]")
     prompt = (sys.argv[2] if len(sys.argv) > 2 else "Once upon a time").encode()
-    artifact = C.CDLL(sys.argv[1])
+    artifact = C.CDLL(os.path.abspath(sys.argv[1]))  # a bare name is looked for in the library path
     artifact.p4c_get_api.restype = C.POINTER(Api)
     artifact.p4c_get_api.argtypes = [C.c_uint32]
     table = artifact.p4c_get_api(API_VERSION)

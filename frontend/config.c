@@ -2,6 +2,7 @@
 #include "frontend/config.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -150,6 +151,13 @@ static bool parse_file(const char *path, arena *mem, diag *d, json *out) {
 bool fe_read_configs(const char *dir, arena *mem, diag *d, model_config *out, quant_config *quant) {
     const char *path = path_join(mem, dir, "config.json");
     json j;
+    struct stat st;
+    if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode))
+        return diag_error(d, DIAG_WEIGHTS_MISSING, (diag_loc){.file = dir},
+                          file_exists(dir) ? "not a folder" : "there is no such folder");
+    if (!file_exists(path))
+        return diag_error(d, DIAG_WEIGHTS_MISSING, (diag_loc){.file = dir},
+                          "not a checkpoint: it holds no config.json");
     if (!parse_file(path, mem, d, &j)) return false;
     bool ok = fe_config_from_json(j.root, path, mem, d, out) &&
               fe_detect_quant(dir, j.root, path, mem, d, quant);

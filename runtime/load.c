@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cpuinfo.h"
@@ -193,6 +194,16 @@ p4c_status rt_load_tables(const rt_model_source *source, rt_tables *out, p4c_err
 
 /* ---- code ---- */
 
+static p4c_status no_variant(const rt_image *image, const char *name, p4c_error *error) {
+    char known[256] = "";
+    for (uint32_t i = 0; i < image->n_variants; i++) {
+        const size_t n = strlen(known);
+        snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", image->variants[i].name);
+    }
+    return rt_fail(error, P4C_ERR_ARGUMENT, "the artifact has no variant %s (it has %s)", name,
+                   known);
+}
+
 p4c_status rt_pick_variant(const rt_image *image, uint64_t bits, const char *name,
                            const rt_variant **out, p4c_error *error) {
     if (image->abi != RT_ABI || !image->n_variants) return bad(error, "its table of kernels");
@@ -206,7 +217,7 @@ p4c_status rt_pick_variant(const rt_image *image, uint64_t bits, const char *nam
         if (name)
             return rt_fail(error, P4C_ERR_NO_CPU, "this processor cannot run the variant %s", name);
     }
-    if (name) return rt_fail(error, P4C_ERR_ARGUMENT, "the artifact has no variant %s", name);
+    if (name) return no_variant(image, name, error);
     return rt_fail(error, P4C_ERR_NO_CPU,
                    "this processor is older than %s, the least that the "
                    "artifact was compiled for",

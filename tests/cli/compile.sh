@@ -5,6 +5,11 @@ status 2 "$P4C" compile "$g"
 one_error 0704
 status 3 "$P4C" compile missing -o x.so
 status 3 "$P4C" compile "$SRC/scripts" -o x.so
+one_error 0110
+status 3 "$P4C" compile microsoft/phi-4 -o x.so
+has err 'there is no such folder'
+status 3 "$P4C" compile "$SRC/README.md" -o x.so
+has err 'not a folder'
 status 2 "$P4C" compile "$g" -o x.so --quant w3a3
 one_error 0701
 status 2 "$P4C" compile "$SRC/tests/golden/phi4-gptq-sym-g128" -o x.so --quant w4a16-g64

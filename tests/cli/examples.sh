@@ -13,9 +13,9 @@ empty err
 status 0 ./batch 'Once upon a time, there was a little dog who' 'A' 'Once upon'
 has out 'who lived near the garden'
 [ "$(wc -l <out)" -ge 3 ] || bad 'batch: three sequences expected'
-status 0 python3 "$SRC/examples/hello.py" ./tiny.so 'Once upon a time, there was a little dog who'
+status 0 python3 "$SRC/examples/hello.py" tiny.so 'Once upon a time, there was a little dog who'
 has out ' lived near the garden'
-status 0 cmake -S "$SRC/examples/cmake" -B build -DARTIFACT="$tmp/tiny.so"
+status 0 cmake -S "$SRC/examples/cmake" -B build -G Ninja -DARTIFACT="$tmp/tiny.so"
 status 0 cmake --build build
 status 0 build/hello 'Once upon a time, there was a little dog who'
 has out ' lived near the garden'

@@ -4,7 +4,11 @@ a=$FIX/f32.so
 status 0 "$P4C" inspect "$a" --check
 has out 'every byte is as written'
 has out 'weights'
+has out 'x86_64-linux-gnu: x86-64-v3, '
+hasnt out 'pad0'
 empty err
+status 0 "$P4C" inspect "$a" -v
+has out 'pad0'
 status 0 "$P4C" inspect "$a" --memory
 has out 'keys and values'
 status 0 "$P4C" inspect "$a" --json --check

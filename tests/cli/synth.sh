@@ -12,6 +12,9 @@ json "x['config']['num_hidden_layers'] == 1 and x['config']['quantization_config
 json "{'model.layers.0.self_attn.qkv_proj.qweight', 'model.layers.0.mlp.down_proj.g_idx', 'lm_head.weight'} <= {t['name'] for t in x['tensors']}"
 status 0 "$P4C" tokenize m -p 'the quick brown fox<|end|>' --json
 json "x['ids'][-1] == 32007 and len(x['ids']) < 15"
+# a checkpoint that is there is not overwritten
+status 6 "$P4C" synth phi-3-mini -o m --layers 1 --format gptq
+one_error 0711
 # the file system is the limit: one line, status 6
 (ulimit -f 100000 && exec "$P4C" synth phi-3-mini -o n --layers 1 --format gptq) >out 2>err
 [ $? = 6 ] || bad 'the limit of file sizes is not status 6'

@@ -8,6 +8,22 @@ one_error 0705
 has err "did you mean 'p4c compile'?"
 status 2 "$P4C" frobnicate
 hasnt err 'did you mean'
+status 2 "$P4C" generate x
+has err 'p4c run FILE -p TEXT'
+status 2 "$P4C" "$SRC/examples/phi-tiny"
+has err 'p4c compile'
+status 2 "$P4C" "$FIX/tiny.so"
+has err 'p4c run'
+status 0 "$P4C" -V
+# an artifact is no compiler, and its own model
+status 2 "$FIX/tiny.so" inspect
+has err "'p4c inspect' is a command of the compiler"
+status 2 "$FIX/tiny.so" 'Hello there'
+has err "-p 'Hello there'"
+status 2 "$FIX/tiny.so" -m other.so -p x
+one_error 0703
+status 2 "$P4C" tokenize "$FIX/tiny.so" 'Hello there'
+has err "-p 'Hello there'"
 status 2 "$P4C" run
 one_error 0704
 status 2 "$P4C" run x.so --tmep 1

@@ -11,6 +11,7 @@ echo "== disk: a gigabyte, synced"
 dd if=/dev/zero of=speed bs=8M count=128 conv=fsync 2>&1 | tail -n 1
 rm speed
 echo "== synth"
+rm -rf checkpoint
 "$p4c" synth phi-4 -o checkpoint --format gptq --json | tee synth.json
 echo "== compile"
 "$p4c" compile checkpoint -o phi4.so --json | tee compile.json

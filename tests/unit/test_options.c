@@ -136,6 +136,10 @@ static void test_words(void) {
 static void test_errors(void) {
     ends_with(CMD_run, "m --tmep 1", DIAG_OPTION_UNKNOWN, "did you mean --temp?");
     ends_with(CMD_run, "m --ignore-esos", DIAG_OPTION_UNKNOWN, "did you mean --ignore-eos?");
+    ends_with(CMD_run, "m --max-tok 9", DIAG_OPTION_UNKNOWN, "did you mean --max-tokens?");
+    ends_with(CMD_compile, "m --quantize int4", DIAG_OPTION_UNKNOWN, "did you mean --quant?");
+    ends_with(CMD_bench, "m -c 4096", DIAG_OPTION_FOREIGN, "--max-seq-len");
+    ends_with(CMD_compile, "m --gpu sm_90", DIAG_OPTION_FOREIGN, "CPUs only");
     ends_with(CMD_run, "m --layers 2", DIAG_OPTION_UNKNOWN, "option of 'p4c synth'");
     ends_with(CMD_run, "m --wholly-unknown=3", DIAG_OPTION_UNKNOWN,
               "unknown option --wholly-unknown");
@@ -146,6 +150,8 @@ static void test_errors(void) {
     ends_with(CMD_run, "m --temp 0,5", DIAG_OPTION_VALUE, "bad value '0,5'");
     ends_with(CMD_run, "m --temp nan", DIAG_OPTION_VALUE, "bad value 'nan'");
     ends_with(CMD_run, "m --top-p 1.5", DIAG_OPTION_VALUE, "from 0 to 1");
+    ends_with(CMD_run, "m --temp -1", DIAG_OPTION_VALUE, "from 0 to 1000");
+    ends_with(CMD_run, "m --ids 1;2", DIAG_OPTION_VALUE, "as in 1,2,3");
     ends_with(CMD_run, "m -n 5x", DIAG_OPTION_VALUE, "bad value '5x'");
     ends_with(CMD_run, "m -n 9223372036854775807k", DIAG_OPTION_VALUE, "bad value");
     ends_with(CMD_run, "m --ids 1,,2", DIAG_OPTION_VALUE, "bad value '1,,2'");
@@ -161,6 +167,7 @@ static void test_errors(void) {
     ends_with(CMD_run, "m --chat --raw", DIAG_OPTION_CONFLICT, "--chat and --raw");
     ends_with(CMD_run, "", DIAG_OPERANDS, "missing argument");
     ends_with(CMD_run, "a - c", DIAG_OPERANDS, "'c'");
+    ends_with(CMD_run, "a - c", DIAG_OPERANDS, "-p 'c'");
     ends_with(CMD_run, "a b c d e f", DIAG_OPERANDS, "'e'");
 }
 

@@ -232,8 +232,9 @@ static bool report(compile *c, uint64_t begin_ns) {
     if (!o->json.v) {
         if (!o->quiet.v)
             fprintf(stderr,
-                    "%s: %.1f MB, %s, %u steps, %d kernels; %.1f s, %.0f MiB anonymous memory\n",
-                    o->output.v, bytes * 1e-6, c->meta.quant, c->program.plan.n_launches,
+                    "%s: %.*f %s, %s, %u steps, %d kernels; %.1f s, %.0f MiB anonymous memory\n",
+                    o->output.v, bytes < 1e9 ? 1 : 2, bytes * (bytes < 1e9 ? 1e-6 : 1e-9),
+                    bytes < 1e9 ? "MB" : "GB", c->meta.quant, c->program.plan.n_launches,
                     c->program.n_kernels, seconds, (double)c->anon_bytes / 0x1p20);
         return true;
     }

@@ -56,6 +56,10 @@ printf 'Hello!\n\nHello!\n' >talk.txt
 status 0 "$t" --interactive -n 30 <talk.txt
 head -n 1 out | cmp -s - "$FIX/nothing" 2>/dev/null || [ -s out ] || bad 'no talk'
 status 2 "$t" --raw --interactive
+# a line that begins with a NUL, or holds one, is a line like any other
+printf '\0\nHello!\n' >nul.txt
+status 0 "$P4C" run "$t" --interactive -n 3 --greedy <nul.txt
+[ "$(wc -l <out)" = 2 ] || bad "not two answers: $(cat out)"
 # limits
 status 2 "$t" --raw -p "$(printf 'word %.0s' $(seq 600))"
 one_error 0802

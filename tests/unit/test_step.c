@@ -216,7 +216,9 @@ static void a_step_ends_between_launches(void) {
         uint64_t units[3] = {0}, sum = 0;
         rt_exec_units(b->x, units, 3);
         for (int t = 0; t < n_threads; t++) sum += units[t];
-        CU_ASSERT_EQUAL(sum, 3 * T_MAX); /* the launches before the third barrier */
+        /* the launches before the third barrier, and what other threads did meanwhile */
+        CU_ASSERT(sum >= 3 * T_MAX);
+        if (n_threads == 1) CU_ASSERT_EQUAL(sum, 3 * T_MAX);
         run = prepare(b, 0, T_MAX, 1);
         CU_ASSERT(rt_exec_run(b->x, &run)); /* the next step is a new one */
         close_bench(b);

@@ -416,15 +416,14 @@ bool file_commit(file_writer *w) {
         file_abandon(w);
         return false;
     }
-    if (rename(w->name, w->path) != 0) {
-        write_error(w, "cannot give the file its name", errno);
+    const int closed = close(w->fd); /* before it has its name: some disks tell only now */
+    w->fd = -1;
+    if ((closed != 0 && errno != EINTR) || rename(w->name, w->path) != 0) {
+        write_error(w, closed ? "cannot write the file" : "cannot give the file its name", errno);
         file_abandon(w);
         return false;
     }
     forget_temporary(w);
-    const int closed = close(w->fd);
-    w->fd = -1;
-    if (closed != 0 && errno != EINTR) return write_error(w, "cannot write the file", errno);
     sync_dir(w->dir);
     return true;
 }

@@ -112,20 +112,22 @@ static int spawn_program(link_run *r, char *const *argv, int out, pid_t *pid) {
     return error;
 }
 
-/* Reads to the end; more than MAX_LINKED is dropped. */
-static void drain(link_run *r, int from) {
+/* Reads to the end; more than MAX_LINKED is dropped.  Returns an errno or 0. */
+static int drain(link_run *r, int from) {
     enum { PIECE = 1 << 16 };
     char *piece = arena_get(r->mem, PIECE, 1);
     for (;;) {
         const ssize_t n = read(from, piece, PIECE);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return;
+        if (n < 0) return errno;
+        if (n == 0) return 0;
         if (r->out.buf.n < MAX_LINKED) text_add(&r->out, (str){piece, (size_t)n});
     }
 }
 
 /* Runs a program to its end, its output in r->out: through a pipe, which no limit on the size of
- * files concerns.  Returns an errno where it could not be started, else 0 and its wait status. */
+ * files concerns.  Returns an errno where it could not be started or heard, else 0 and its wait
+ * status. */
 static int run_program(link_run *r, char *const *argv, int *status) {
     int ends[2];
     pid_t pid;
@@ -134,12 +136,12 @@ static int run_program(link_run *r, char *const *argv, int *status) {
     if (pipe2(ends, O_CLOEXEC) != 0) return errno;
     const int error = spawn_program(r, argv, ends[1], &pid);
     close(ends[1]);
-    if (!error) drain(r, ends[0]);
-    close(ends[0]);
+    const int lost = error ? 0 : drain(r, ends[0]);
+    close(ends[0]); /* a program that still writes ends by this */
     if (error) return error;
     while (waitpid(pid, status, 0) < 0)
         if (errno != EINTR) return errno;
-    return 0;
+    return lost;
 }
 
 /* The first of `names` that can be started and is version 19. */
@@ -150,7 +152,7 @@ static bool find_linker(link_run *r, const char *const *names, const char **link
         int status;
         const int error = run_program(r, argv, &status);
         if (error == ENOENT || error == EACCES || error == ENOTDIR) continue;
-        if (error) return resource_error(r, "cannot start the linker", error);
+        if (error) return resource_error(r, "cannot run the linker", error);
         const str version = text_str(&r->out);
         if (memmem(version.at, version.n, "LLD 19.", 7)) {
             *linker = *names;
@@ -241,7 +243,7 @@ static void note_messages(link_run *r) {
 static bool run_linker(link_run *r, art_bytes *out) {
     int status;
     const int error = run_program(r, r->args.at, &status);
-    if (error) return resource_error(r, "cannot start the linker", error);
+    if (error) return resource_error(r, "cannot run the linker", error);
     if (WIFSIGNALED(status))
         return diag_error(r->d, DIAG_FILE_RESOURCES, at(r->job->path),
                           "the linker %s was killed by signal %d", r->args.at[0], WTERMSIG(status));

@@ -220,7 +220,7 @@ bool art_weights_stream(const art_weights *w, int n_threads, arena *mem, diag *d
     for (int i = 0; i < n; i++) pthread_join(thread[i], NULL);
     pthread_mutex_destroy(&s.lock);
     pthread_cond_destroy(&s.changed);
-    arena_rewind(mem, mark);
+    if (ok) arena_rewind(mem, mark); /* else the message is behind the mark */
     return ok;
 }
 

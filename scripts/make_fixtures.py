@@ -125,7 +125,7 @@ class Case:
     apart: bool = False  # q, k, v and gate, up
     plain: dict = field(default_factory=dict)  # modules left unpacked: name -> dtype
     head: str = "F16"  # dtype, "tied", or "packed"
-    embed: str = "F16"
+    embed: str = "F16"  # dtype, or "packed"
     shards: int = 1
     tokenizer: bool = False
     write_g_idx: bool = True  # also where the order is the natural one
@@ -158,7 +158,8 @@ CASES = [
          every=Matrix("ends", order="crowded")),
     Case("shards", 32, hidden=48, ffn=80, heads=3, kv_heads=1, layers=2, vocab=267,
          every=Matrix("random", order="unequal"), shards=5, tokenizer=True),
-    Case("part-plain", 32, hidden=48, ffn=40, layers=2, head="packed", vocab=72, every=RANDOM,
+    Case("part-plain", 32, hidden=48, ffn=40, layers=2, embed="packed", head="packed", vocab=72,
+         every=RANDOM,
          some={"lm_head": Matrix("ends", order="own")},
          plain={"0.o_proj": "BF16", "1.down_proj": "F32", "1.qkv_proj": "F16"}),
 ]
@@ -275,19 +276,22 @@ def weights_of(case):
     tensors, rows = {}, {}
 
     def add(name, n, k):
-        last = name.rsplit(".", 1)[-1]
-        keys = [f"{name.split('.')[2]}.{last}" if "." in name else last, last]
+        parts = name.split(".")
+        keys = [".".join(parts[2:3] + parts[-1:]), parts[-1]]
         plain = next((case.plain[key] for key in keys if key in case.plain), None)
         if plain:
             tensors.update(plain_matrix(case, name, plain, n, k, 1 / math.sqrt(k)))
             return
         form = next((case.some[key] for key in keys if key in case.some), case.every)
-        parts, rows[name] = packed_matrix(case, name, form, n, k)
-        tensors.update(parts)
+        packed, rows[name] = packed_matrix(case, name, form, n, k)
+        tensors.update(packed)
 
     d = case.hidden
-    embed = 2 / math.sqrt(d) if case.head == "tied" else 1
-    tensors.update(plain_matrix(case, "model.embed_tokens", case.embed, case.vocab, d, embed))
+    if case.embed == "packed":
+        add("model.embed_tokens", case.vocab, d)
+    else:
+        size = 2 / math.sqrt(d) if case.head == "tied" else 1
+        tensors.update(plain_matrix(case, "model.embed_tokens", case.embed, case.vocab, d, size))
     for layer in range(case.layers):
         tensors.update(norm(case, f"model.layers.{layer}.input_layernorm"))
         tensors.update(norm(case, f"model.layers.{layer}.post_attention_layernorm"))

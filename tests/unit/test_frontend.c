@@ -384,6 +384,26 @@ static void broken_packings_are_refused(void) {
     tear_down(&f);
 }
 
+/* Packed weights hold scales in f16. */
+static void a_scale_beyond_f16_is_refused(void) {
+    static const packing BF16_SCALES = {.group = 8, .scales = "BF16", .n_shards = 1};
+    fixture f = set_up();
+    packed down;
+    add_packed_layer(&f, &BF16_SCALES, &down);
+    put_scale(&down, 3, -1e5f);
+    f.w[0] = st_writer_new(f.mem);
+    add_outside(&f);
+    add_packed(&f, &BF16_SCALES, LAYER "self_attn.qkv_proj", QKV, D, NULL);
+    st_writer_add(&f.w[0], LAYER "self_attn.o_proj.qweight", "I32", 2, (int64_t[]){2, 16},
+                  down.qweight, 2 * 16 * 4);
+    st_writer_add(&f.w[0], LAYER "self_attn.o_proj.scales", "BF16", 2, (int64_t[]){2, 16},
+                  down.scales, 2 * 16 * 2);
+    put_config(&f, gptq_config(&f, &BF16_SCALES, ""));
+    put_weights(&f);
+    CU_ASSERT(refused(&f, load(&f), DIAG_TENSOR_VALUE, "scale 3 is -99840"));
+    tear_down(&f);
+}
+
 static void a_matrix_left_plain_is_taken_plain(void) {
     fixture f = set_up();
     add_outside(&f);
@@ -537,6 +557,7 @@ UNIT_MAIN("frontend", {"a joined checkpoint gives slices", a_joined_checkpoint_g
           {"biases must be zero", biases_must_be_zero},
           {"packed values are those of the format", packed_values_are_those_of_the_format},
           {"broken packings are refused", broken_packings_are_refused},
+          {"a scale beyond f16 is refused", a_scale_beyond_f16_is_refused},
           {"a matrix left plain is taken plain", a_matrix_left_plain_is_taken_plain},
           {"config.json goes before other files", config_json_goes_before_other_files},
           {"the capacity is that of the model at most", the_capacity_is_that_of_the_model_at_most},

@@ -8,6 +8,11 @@ packages='gcc libc6-dev binutils cmake ninja-build git llvm-19-dev lld-19 libcjs
 for_tests='clang-19 clang-format-19 libclang-rt-19-dev python3 xz-utils'
 [ "${1:-}" = --test ] && packages="$packages $for_tests"
 
+command -v dpkg-query >/dev/null || {
+    echo "not Debian: nothing is installed; p4c needs what these packages of Debian 12 hold:" >&2
+    echo "    $packages" >&2
+    exit 0
+}
 missing=
 for p in $packages; do
     [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null)" = 'ii ' ] || missing="$missing $p"

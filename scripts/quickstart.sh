@@ -14,4 +14,7 @@ build/driver/p4c compile examples/phi-tiny -o build/phi-tiny.so
 echo
 echo '$ build/phi-tiny.so -p "Tell me a short story about a fox and a lamp."'
 build/phi-tiny.so -p "Tell me a short story about a fox and a lamp."
+[ -t 1 ] || echo
 echo
+echo "p4c is $PWD/build/driver/p4c; README.md goes on from here:"
+echo "    export PATH=$PWD/build/driver:\$PATH"

@@ -28,6 +28,29 @@ status 2 "$P4C" compile "$g" -o x.so --max-seq-len 1000000
 has err '1 to 16384'
 [ -z "$(ls -A | grep -v '^out$\|^err$')" ] || bad "something was left behind: $(ls -A)"
 
+# more end tokens than an artifact can hold: sixteen in the config, another one in the tokenizer
+cp -r "$g" many
+python3 - <<'END'
+import json
+c = json.load(open('many/config.json'))
+c['eos_token_id'] = list(range(16))
+json.dump(c, open('many/config.json', 'w'))
+json.dump({}, open('many/generation_config.json', 'w'))
+END
+status 3 "$P4C" compile many -o x.so
+one_error 0713
+rm -r many
+# a checkpoint without a tokenizer: ids in, ids out, and a warning
+cp -r "$g" mute
+rm mute/tokenizer.json
+status 0 "$P4C" compile mute -o mute.so
+has err '[W0714]'
+status 0 ./mute.so --ids 1,2,3 -n 4
+grep -qx '[0-9,]*' out || bad "ids expected, not $(cat out)"
+status 3 ./mute.so -p x
+one_error 0811
+rm -r mute mute.so
+
 # a file that is there already survives what fails, and no part of a new one stays
 echo precious >old.so
 (ulimit -f 2000 && exec "$P4C" compile "$g" -o old.so) >out 2>err

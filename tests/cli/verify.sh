@@ -34,6 +34,14 @@ status 1 "$P4C" verify "$FIX/f32.so" wrong
 status 3 "$P4C" verify "$FIX/f32.so" "$g/phi4-gptq-sym-g128"
 one_error 0731
 status 3 "$P4C" verify "$FIX/f32.so" "$g"
+mkdir lacking # ids of a prompt without its logits
+python3 - <<'END'
+import struct
+h = b'{"a.input_ids":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}'
+open('lacking/golden.safetensors', 'wb').write(struct.pack('<Q', len(h)) + h + bytes(8))
+END
+status 3 "$P4C" verify "$FIX/f32.so" lacking
+one_error 0730
 status 3 "$P4C" verify "$FIX/f32.so" missing
 status 2 "$P4C" verify "$FIX/f32.so"
 status 4 "$P4C" verify "$SRC/README.md" "$g/phi4-bf16"

@@ -7,6 +7,7 @@
  *       ->  q = linear(a, w, table, seqs, kv) {epilogue="rope_kv"}; kv2 = second(q)
  * Only where y's slices are exactly these and nothing needs q before kv is known.
  */
+#include "ir/layout.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
@@ -55,6 +56,8 @@ static ir_op *build(ir_graph *g, const rw_match *m) {
         return NULL;
     const ir_type *kv = &m->var[KV]->type;
     if (kv->dim[1] != kv_heads || kv->dim[2] != head_dim) return NULL;
+    /* kernels take blocks of rows in pairs, so those that do not turn must be whole pairs */
+    if ((head_dim - ir_i64(rope, ATTR_rot)) % (2 * IR_BLOCK_ROWS)) return NULL;
     ir_op *const in[] = {m->var[A], m->var[W], m->var[TABLE], m->var[SEQS], m->var[KV]};
     ir_op *const linear =
         ir_add(g, OP_linear, COUNT_OF(in), in, 6,

@@ -157,6 +157,7 @@ static void put_value(lb *b, const frame *f, const result *r, int i, const heads
 static void store_rope_kv(lb *b, const frame *f, const result *r) {
     const cg_kernel_spec *s = f->s;
     const heads h = heads_of(s);
+    assert((s->head_dim - s->rot) % (2 * LB_LANES) == 0); /* fuse_rope.c */
     const lbv first_key = lb_int(b, s->heads * h.per_head), first_value = lb_int(b, h.first_value);
     for (int i = 0; i < r->nb; i += 2) {
         const lbv block = lb_addi(b, r->block, i);

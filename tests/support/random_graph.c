@@ -123,7 +123,11 @@ random_graph random_graph_make(uint64_t seed, arena *mem, diag *d) {
     m.kv_heads = random_range(&m.r, 1, 3);
     m.heads = m.kv_heads * random_range(&m.r, 1, 5);
     m.head_dim = 2 * random_range(&m.r, 2, 40);
-    m.rot = m.head_dim;
+    /* all lanes turn; all but a pair of blocks, which the fused kernel takes; or any number */
+    const int64_t turning = random_range(&m.r, 0, 2);
+    m.rot = turning == 0                      ? m.head_dim
+            : turning == 1 && m.head_dim > 32 ? m.head_dim - 32
+                                              : 2 * random_range(&m.r, 1, m.head_dim / 2);
     m.ids = ir_add_input(m.g, "ids", IR_TYPE(DT_i32, DIM_T));
     m.seqs = ir_add_input(m.g, "seqs", (ir_type){.dtype = DT_seqs});
     m.rows = ir_add_input(m.g, "rows", IR_TYPE(DT_i32, DIM_R));

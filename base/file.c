@@ -6,11 +6,13 @@
  */
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -336,9 +338,19 @@ static void forget_temporary(file_writer *w) {
     w->name = NULL;
 }
 
+/* Marks the file as in use, for remove_stale of other processes; where locks do not work it is as
+ * if they were all in use. */
+static void lock_file(const file_writer *w) { (void)flock(w->fd, LOCK_EX | LOCK_NB); }
+
 static bool take_by_open(file_writer *w) {
+    struct stat st;
     w->fd = open(w->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, w->mode);
-    return w->fd >= 0;
+    if (w->fd < 0) return false;
+    lock_file(w);
+    if (fstat(w->fd, &st) == 0 && st.st_nlink) return true;
+    close(w->fd); /* removed as stale before it was locked */
+    w->fd = -1;
+    return errno = EEXIST, false;
 }
 
 /* Gives the unnamed file a name; needs /proc. */
@@ -346,6 +358,33 @@ static bool take_by_link(file_writer *w) {
     char self[64];
     snprintf(self, sizeof self, "/proc/self/fd/%d", w->fd);
     return linkat(AT_FDCWD, self, AT_FDCWD, w->name, AT_SYMLINK_FOLLOW) == 0;
+}
+
+/* ".NAME.PID-I.tmp" as name_temporary makes them. */
+static bool is_temporary_of(const char *name, const char *base) {
+    static const char DIGITS[] = "0123456789";
+    const size_t n = strlen(base);
+    if (name[0] != '.' || strncmp(name + 1, base, n) != 0 || name[n + 1] != '.') return false;
+    const char *s = name + n + 2, *pid = s;
+    s += strspn(s, DIGITS);
+    if (s == pid || *s != '-') return false;
+    const char *i = ++s;
+    s += strspn(s, DIGITS);
+    return s != i && strcmp(s, ".tmp") == 0;
+}
+
+/* Temporary files of this output whose writers were killed: nobody holds their lock. */
+static void remove_stale(const file_writer *w) {
+    DIR *dir = opendir(w->dir);
+    if (!dir) return;
+    for (const struct dirent *e; (e = readdir(dir));) {
+        if (!is_temporary_of(e->d_name, path_base(w->path))) continue;
+        const int fd = openat(dirfd(dir), e->d_name, READ_ONLY | O_NOFOLLOW);
+        if (fd < 0) continue;
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) unlinkat(dirfd(dir), e->d_name, 0);
+        close(fd);
+    }
+    closedir(dir);
 }
 
 file_writer *file_create(const char *path, unsigned mode, arena *mem, diag *d) {
@@ -362,6 +401,7 @@ file_writer *file_create(const char *path, unsigned mode, arena *mem, diag *d) {
     }
     signal(SIGXFSZ, SIG_IGN); /* beyond the size limit, write() fails with EFBIG instead */
     w->fd = open(w->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    if (w->fd >= 0) lock_file(w);
     /* file systems without unnamed files; access() because a name is needed in the end */
     if (w->fd < 0 || access("/proc/self/fd", X_OK) != 0) {
         if (w->fd >= 0) close(w->fd);
@@ -370,6 +410,7 @@ file_writer *file_create(const char *path, unsigned mode, arena *mem, diag *d) {
             return NULL;
         }
     }
+    remove_stale(w);
     return w;
 }
 

@@ -49,7 +49,8 @@ bool file_exists(const char *path); /* of any kind */
 
 /* A file that appears under its name only when it is complete: written to an unnamed temporary file
  * in the same folder (a hidden name where the file system has no unnamed ones), synced, then
- * renamed over. A process killed before file_commit leaves `path` as it was. */
+ * renamed over.  A process killed before file_commit leaves `path` as it was; a hidden file that it
+ * left is removed by the next writer of the same path. */
 typedef struct file_writer file_writer;
 
 file_writer *file_create(const char *path, unsigned mode, arena *mem, diag *d); /* NULL: reported */

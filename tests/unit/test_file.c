@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -261,6 +262,28 @@ static void fill_a_quota(fixture *f) {
     _exit((int)diag_exit_status(&f->d));
 }
 
+/* Where the file system has no unnamed files, or between naming and renaming. */
+static void what_a_killed_writer_left_goes_with_the_next(void) {
+    fixture f = set_up();
+    put(&f, ".out.123-0.tmp", "left");
+    put(&f, ".out.123-1.tmp", "another process writes it");
+    put(&f, ".out.x-0.tmp", "no name of ours");
+    put(&f, ".output.123-0.tmp", "of another output");
+    const int fd = open(in(&f, ".out.123-1.tmp"), O_RDONLY);
+    CU_ASSERT_FATAL(fd >= 0 && flock(fd, LOCK_EX) == 0);
+    file_writer *w = file_create(in(&f, "out"), 0666, f.mem, &f.d);
+    CU_ASSERT_FATAL(w != NULL);
+    CU_ASSERT(!file_exists(in(&f, ".out.123-0.tmp")));
+    CU_ASSERT(file_exists(in(&f, ".out.123-1.tmp")));
+    CU_ASSERT(file_exists(in(&f, ".out.x-0.tmp")));
+    CU_ASSERT(file_exists(in(&f, ".output.123-0.tmp")));
+    close(fd);
+    CU_ASSERT(file_write(w, "x", 1));
+    CU_ASSERT(file_commit(w));
+    CU_ASSERT(file_exists(in(&f, "out")));
+    tear_down(&f);
+}
+
 static void a_full_quota_is_reported(void) {
     fixture f = set_up();
     char said[100];
@@ -323,6 +346,8 @@ UNIT_MAIN("file", {"files are read and mapped", files_are_read_and_mapped},
            running_out_of_descriptors_is_no_bad_input},
           {"output appears when complete", output_appears_when_complete},
           {"a killed writer leaves nothing", a_killed_writer_leaves_nothing},
+          {"what a killed writer left goes with the next",
+           what_a_killed_writer_left_goes_with_the_next},
           {"a full quota is reported", a_full_quota_is_reported},
           {"places that take no file are refused", places_that_take_no_file_are_refused},
           {"paths", paths})

@@ -135,6 +135,15 @@ static bool check_options(compile *c) {
     return compile_read_pass_options(c);
 }
 
+/* Says at once, not after the work, where the output cannot be written. */
+static bool check_output(compile *c) {
+    const options *o = c->o;
+    if (!o->output.given || (o->emit.given && o->emit.v == EMIT_WORD_obj)) return true;
+    file_writer *w = file_create(o->output.v, 0666, c->mem, c->d);
+    file_abandon(w);
+    return w != NULL;
+}
+
 /* A folder with a tokenizer has tokenizer.json or says by its other files that it means to. */
 static bool load_language(compile *c) {
     fe_template_source source = {0};
@@ -256,7 +265,7 @@ static bool run_compile(compile *c) {
     const options *o = c->o;
     const uint64_t begin = machine_ns();
     c->stage_begin_ns = begin;
-    if (!check_options(c) || !load(c) || !run_passes(c)) return false;
+    if (!check_options(c) || !check_output(c) || !load(c) || !run_passes(c)) return false;
     if (o->stop_after.given || (o->emit.given && o->emit.v == EMIT_WORD_ir)) return emit_graph(c);
     if (!plan(c)) return false;
     if (o->emit.given) return emit_code(c);

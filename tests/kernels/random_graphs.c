@@ -85,7 +85,7 @@ static double difference(const float *a, const float *b, int64_t n, double *scal
     double worst = 0, sum = 0;
     for (int64_t i = 0; i < n; i++) {
         const double d = fabs((double)a[i] - (double)b[i]);
-        if (!(d <= worst)) worst = d;
+        if (!(d <= worst)) worst = isnan(d) ? INFINITY : d;
         sum += (double)b[i] * (double)b[i];
     }
     *scale = sqrt(sum / (double)n);

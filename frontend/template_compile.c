@@ -2,6 +2,7 @@
  * table's bytes. */
 #include "frontend/template_compile.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -23,7 +24,7 @@ static void append(uint8_t **at, const void *p, size_t n) {
     *at += n;
 }
 
-static bool write_table(tc_table *t, const fe_template_source *source, fe_blob *out) {
+static void write_table(tc_table *t, const fe_template_source *source, fe_blob *out) {
     arena *mem = t->c->mem;
     vec(rt_tpl_var) vars = {0};
     for (size_t i = 0; i < source->n_vars; i++) {
@@ -38,8 +39,7 @@ static bool write_table(tc_table *t, const fe_template_source *source, fe_blob *
     const uint64_t n = sizeof h + t->consts.n * sizeof *t->consts.at +
                        t->fns.n * sizeof(rt_tpl_fn) + n_ins * sizeof(rt_tpl_ins) +
                        vars.n * sizeof *vars.at + t->texts.buf.n;
-    if (n > INT32_MAX)
-        return tc_fail(t->c, DIAG_TEMPLATE_LIMIT, 0, "the compiled template is too large");
+    assert(n <= INT32_MAX); /* 64 KiB of template make a few MB */
     h.n_bytes = (uint32_t)n;
     h.n_consts = (uint32_t)t->consts.n;
     h.n_fns = (uint32_t)t->fns.n;
@@ -62,7 +62,6 @@ static bool write_table(tc_table *t, const fe_template_source *source, fe_blob *
     append(&at, vars.at, vars.n * sizeof *vars.at);
     append(&at, t->texts.buf.at, t->texts.buf.n);
     *out = (fe_blob){bytes, n};
-    return true;
 }
 
 /* Well-formed UTF-8, by table 3-7 of the Unicode standard. */
@@ -103,8 +102,10 @@ bool fe_compile_template_source(const fe_template_source *source, arena *mem, di
     tc_tokens tokens = {0};
     tc_node *body;
     tc_table t = {.c = &c, .const_index = {.mem = mem}, .texts = {.mem = mem}};
-    return tc_lex(&c, source->text, &tokens) && tc_parse(&c, &tokens, &body) && tc_emit(&t, body) &&
-           write_table(&t, source, out);
+    if (!tc_lex(&c, source->text, &tokens) || !tc_parse(&c, &tokens, &body) || !tc_emit(&t, body))
+        return false;
+    write_table(&t, source, out);
+    return true;
 }
 
 bool fe_compile_template(str source, const char *file, arena *mem, diag *d, fe_blob *out) {
@@ -169,7 +170,9 @@ static bool from_config(const cJSON *root, const char *file, arena *mem, diag *d
     else if (v)
         return diag_error(d, DIAG_JSON_TYPE, (diag_loc){.file = file},
                           "chat_template is neither a text nor a list of templates");
-    if (found) *out = (fe_template_source){.text = str_of(arena_strdup(mem, found)), .file = file};
+    if (found) /* lines in messages are the template's own */
+        *out = (fe_template_source){.text = str_of(arena_strdup(mem, found)),
+                                    .file = arena_printf(mem, "%s (chat_template)", file)};
     return true;
 }
 

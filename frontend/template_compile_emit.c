@@ -3,6 +3,7 @@
  * Scopes of one function share its slots; macros, `call` and `generation` bodies, loop conditions
  * and recursive loops are functions, whose code reaches the variables around them by depth.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "frontend/template_compile_emit.h"
@@ -18,7 +19,7 @@ static tc_fn *open_fn(tc_gen *g, tc_fn *parent, str name) {
     f->row.parent = parent ? parent->index : 0;
     f->row.name = tc_const_text(t, name);
     vec_push(g->mem, &t->fns, f);
-    if (t->fns.n > RT_TPL_MAX_FNS) tcg_fail_limit(g, "too many macros and loops", RT_TPL_MAX_FNS);
+    assert(t->fns.n <= RT_TPL_MAX_FNS); /* a template of 64 KiB has no room for more */
     return f;
 }
 
@@ -43,8 +44,7 @@ static void begin_scope(tc_gen *g, const tc_scope *s, uint32_t line) {
         else if (y->begin == TC_BEGIN_alias)
             tcg_emit(g, line, RT_TOP_alias, tcg_depth(g, y->outer), y->slot, y->outer->slot);
     }
-    if (s->fn->row.n_slots > RT_TPL_MAX_SLOTS)
-        tcg_fail_limit(g, "too many variables", RT_TPL_MAX_SLOTS);
+    assert(s->fn->row.n_slots <= RT_TPL_MAX_SLOTS);
 }
 
 /* A slot without a name. */

@@ -13,12 +13,6 @@ void tcg_fail(tc_gen *g, uint32_t line, const char *fmt, ...) {
     (void)tc_fail(g->table->c, DIAG_TEMPLATE_SYNTAX, line, "%s", what);
 }
 
-void tcg_fail_limit(tc_gen *g, const char *what, int limit) {
-    if (!g->failed)
-        (void)tc_fail(g->table->c, DIAG_TEMPLATE_LIMIT, 0, "%s (limit %d)", what, limit);
-    g->failed = true;
-}
-
 size_t tcg_emit(tc_gen *g, uint32_t line, rt_tpl_op op, uint32_t x, uint32_t a, uint32_t b) {
     tc_fn *f = g->body.fn;
     vec_push(

@@ -28,9 +28,8 @@ typedef struct tc_gen {
     bool failed;
 } tc_gen;
 
-/* Report the first failure. */
+/* Reports the first failure. */
 void tcg_fail(tc_gen *g, uint32_t line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-void tcg_fail_limit(tc_gen *g, const char *what, int limit);
 
 /* Appends an instruction; returns its index in the function. */
 size_t tcg_emit(tc_gen *g, uint32_t line, rt_tpl_op op, uint32_t x, uint32_t a, uint32_t b);

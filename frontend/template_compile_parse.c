@@ -3,6 +3,7 @@
  * Recursion is bounded by RT_TPL_MAX_NESTING; chains (a + b + c, a.b.c) grow the tree to the left
  * without recursion, up to TC_MAX_TREE.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "frontend/template_compile_parse.h"
@@ -91,7 +92,7 @@ tc_node *tcp_set_kids(tc_parser *p, tc_node *n, tc_node *const *kid, size_t n_ki
 }
 
 tc_node *tcp_from_list(tc_parser *p, tc_kind kind, uint32_t line, const tc_node_list *l) {
-    if (l->n > RT_TPL_MAX_COUNT) return tcp_fail_limit(p, "too many items", RT_TPL_MAX_COUNT);
+    assert(l->n <= RT_TPL_MAX_COUNT); /* a template of 64 KiB has no room for more */
     return tcp_set_kids(p, tcp_new_node(p, kind, line), l->at, l->n);
 }
 

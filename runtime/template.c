@@ -8,6 +8,7 @@
 #include "runtime/fail.h"
 #include "runtime/json_value.h"
 #include "runtime/template_vm.h"
+#include "runtime/utf8.h"
 
 /* ---- opening ---- */
 
@@ -187,10 +188,14 @@ bool rt_template_open(const void *table, size_t n_bytes, rt_template *out, const
 
 /* ---- failing and counting ---- */
 
-/* One line: what a template says about a chat may hold anything. */
+/* One line of UTF-8: what a template says about a chat may hold anything, and may be cut. */
 static void tidy(char *s) {
-    for (; *s; s++)
-        if ((uint8_t)*s < 0x20 || *s == 0x7f) *s = ' ';
+    for (size_t n = strlen(s), i = 0, k; i < n; i += k) {
+        uint32_t cp;
+        k = rt_utf8_next((const uint8_t *)s + i, n - i, &cp);
+        if (cp == RT_UTF8_BAD) memset(s + i, '?', k);
+        else if (cp < 0x20 || cp == 0x7f) s[i] = ' ';
+    }
 }
 
 rt_value tv_fail(tvm *vm, const char *fmt, ...) {

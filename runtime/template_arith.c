@@ -52,6 +52,7 @@ static rt_value repeat(tvm *vm, rt_value v, int64_t times) {
     if (v.kind == RT_KIND_text) {
         tv_text t;
         tv_text_begin(vm, &t);
+        if (v.text->n && times > 0 && !tv_text_fits(&t, (uint64_t)times)) return rt_missing();
         if (v.text->n)
             for (int64_t i = 0; i < times && tv_steps(vm, 1); i++) tv_add_text(&t, v.text);
         const rt_value text = tv_text_end(&t);
@@ -184,8 +185,7 @@ rt_value tv_arithmetic(tvm *vm, rt_tpl_op op, rt_value a, rt_value b) {
         [RT_TOP_add] = "+",          [RT_TOP_sub] = "-",       [RT_TOP_mul] = "*",
         [RT_TOP_div] = "/",          [RT_TOP_floordiv] = "//", [RT_TOP_mod] = "%",
         [RT_TOP_pow] = "** or pow()"};
-    if (op == RT_TOP_mod && a.kind == RT_KIND_text)
-        return tv_format_percent(vm, a.text, b);
+    if (op == RT_TOP_mod && a.kind == RT_KIND_text) return tv_format_percent(vm, a.text, b);
     if (op == RT_TOP_mul && is_sequence(a) && tv_is_integer(b)) return repeat(vm, a, tv_integer(b));
     if (op == RT_TOP_mul && is_sequence(b) && tv_is_integer(a)) return repeat(vm, b, tv_integer(a));
     if (!rt_is_number(a) || !rt_is_number(b)) return no_operator(vm, SIGN[op], a, b);

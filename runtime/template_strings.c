@@ -93,7 +93,8 @@ rt_value tv_replace(tvm *vm, const rt_text *t, const rt_text *old, const rt_text
 
 static void add_fill(tv_text *b, int64_t n, const rt_text *fill) {
     static const rt_text SPACE = {.at = " ", .n = 1};
-    for (; n > 0 && tv_work(b->vm, 1) && !b->vm->failed; n--) tv_add_text(b, fill ? fill : &SPACE);
+    if (n > 0 && !tv_text_fits(b, (uint64_t)n)) return;
+    for (; n > 0 && tv_work(b->vm, 1); n--) tv_add_text(b, fill ? fill : &SPACE);
 }
 
 rt_value tv_pad(tvm *vm, const rt_text *t, int64_t left, int64_t right, const rt_text *fill) {

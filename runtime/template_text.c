@@ -10,16 +10,21 @@
 
 void tv_text_begin(tvm *vm, tv_text *b) { *b = (tv_text){.vm = vm}; }
 
+bool tv_text_fits(tv_text *b, uint64_t n) {
+    if (b->vm->failed) return false;
+    if (n <= b->vm->max_text - b->n) return true;
+    tv_fail(b->vm, "a text or the output gets longer than %llu bytes",
+            (unsigned long long)b->vm->max_text);
+    return false;
+}
+
 static bool reserve(tv_text *b, size_t n) {
     if (b->vm->failed) return false;
     if (n <= b->cap - b->n && b->at) return true;
-    if (n > b->vm->max_text - b->n) {
-        tv_fail(b->vm, "a text or the output gets longer than %llu bytes",
-                (unsigned long long)b->vm->max_text);
-        return false;
-    }
+    if (!tv_text_fits(b, n)) return false;
     size_t cap = b->cap ? b->cap * 2 : 64;
     while (cap - b->n < n) cap *= 2;
+    if (cap > b->vm->max_text) cap = b->vm->max_text; /* so that b->n never passes it */
     char *at = rt_region_get(&b->vm->r, cap);
     uint8_t *mask = rt_region_get(&b->vm->r, cap);
     if (!at || !mask) {

@@ -167,6 +167,8 @@ static inline rt_value tv_literal(rt_text *t) {
 }
 rt_value tv_text_of(tvm *vm, const char *nul_terminated); /* the template's; not copied */
 void tv_text_begin(tvm *vm, tv_text *b);
+/* False, and failed, where n more bytes would be too many: said before a long loop starts. */
+bool tv_text_fits(tv_text *b, uint64_t n);
 void tv_add_bytes(tv_text *b, const char *at, size_t n, uint8_t taint);
 void tv_add(tv_text *b, const char *nul_terminated); /* the template's */
 /* Bytes from .. to of t, with their origin. */

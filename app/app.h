@@ -33,10 +33,13 @@ int app_main(const p4c_api *api, int argc, char **argv);
 P4C_CHECKED bool app_open(app *a, p4c_model **model, p4c_info *info);
 /* Reports a failed call of the model's API; always false. */
 bool app_fail(app *a, const p4c_error *error);
+/* Where a program was started with closed standard streams: holds their numbers, so that no file
+ * gets them and messages into it.  Call first. */
+void app_hold_streams(void);
 /* Prints what is in `d` and gives the exit status: of the first error, else `status`. */
 int app_finish(diag *d, int status);
 
-/* ---- signals: SIGINT and SIGTERM cancel what the session does; a second one ends the process ----
+/* ---- signals: SIGINT, SIGTERM and SIGHUP cancel what the session does; a second one ends all ----
  */
 
 /* NULL: from now on signals end the process at once.  One session at a time. */
@@ -62,5 +65,7 @@ logits_file *logits_create(const char *path, int64_t n_rows, int64_t n_columns, 
 P4C_CHECKED bool logits_add(logits_file *f, const float *rows, int64_t n_rows);
 P4C_CHECKED bool logits_finish(logits_file *f);
 void logits_abandon(logits_file *f); /* NULL is allowed */
+/* Removes the temporary file of what is not finished; for handlers that end the process. */
+void logits_remove_temporary(void);
 
 #endif

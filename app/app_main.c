@@ -9,6 +9,7 @@ static void out_of_memory(size_t wanted) {
     (void)wanted;
     static const char LINE[] = "p4c: out of memory [E0804]\n";
     if (write(STDERR_FILENO, LINE, sizeof LINE - 1) < 0) _exit(EXIT_RESOURCES);
+    logits_remove_temporary();
     _exit(EXIT_RESOURCES);
 }
 
@@ -22,6 +23,7 @@ static int start(app *a, options *o, int argc, char **argv) {
 }
 
 int app_main(const p4c_api *api, int argc, char **argv) {
+    app_hold_streams();
     arena_set_oom(out_of_memory);
     arena *mem = arena_open();
     diag d = {.mem = mem};

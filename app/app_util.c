@@ -1,6 +1,7 @@
 /* app_util.c - what run, bench and the driver's commands share: opening, errors, signals, output.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,13 @@
 #include <unistd.h>
 
 #include "app/app.h"
+
+void app_hold_streams(void) {
+    int fd;
+    do fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* writing to it still fails */
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
 
 int app_finish(diag *d, int status) {
     fflush(stdout);
@@ -38,6 +46,7 @@ static void on_bus_error(int number) {
     put_err("p4c: ");
     put_err(mapped_path);
     put_err(": cannot be read: it became shorter, or its disk failed [E0807]\n");
+    logits_remove_temporary();
     _exit(EXIT_BAD_ARTIFACT);
 }
 
@@ -66,6 +75,7 @@ static volatile sig_atomic_t came;    /* the signal */
 
 static void on_signal(int number) {
     if (came || !watched) {
+        logits_remove_temporary();
         signal(number, SIG_DFL);
         raise(number);
         return;
@@ -81,8 +91,13 @@ void app_watch_signals(p4c_session *session) {
     sigemptyset(&sa.sa_mask);
     /* the second signal must get through while the first one's handler raises it anew */
     sa.sa_flags |= SA_NODEFER;
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGTERM, &sa, NULL);
+    static const int ENDS[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < COUNT_OF(ENDS); i++) {
+        struct sigaction before;
+        if (sigaction(ENDS[i], NULL, &before) == 0 && before.sa_handler == SIG_IGN)
+            continue; /* nohup */
+        sigaction(ENDS[i], &sa, NULL);
+    }
     signal(SIGPIPE, SIG_IGN); /* a closed stdout is an error of write, told apart there */
 }
 

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "app/app.h"
@@ -15,6 +17,18 @@ struct logits_file {
     int fd;
     int64_t n_rows, n_columns, n_done;
 };
+
+static const char *volatile temporary; /* the file that handlers of signals remove */
+
+void logits_remove_temporary(void) {
+    if (temporary) unlink(temporary);
+}
+
+/* stat() itself is no symbol of old libraries; on 64-bit systems its structure is the kernel's. */
+static bool is_no_file(const char *path) {
+    struct stat st;
+    return syscall(SYS_newfstatat, AT_FDCWD, path, &st, 0) == 0 && !S_ISREG(st.st_mode);
+}
 
 static bool fail(const logits_file *f, const char *what) {
     return diag_error(f->d, DIAG_OUTPUT_WRITE, (diag_loc){.file = f->path}, "%s (%s)", what,
@@ -38,8 +52,15 @@ logits_file *logits_create(const char *path, int64_t n_rows, int64_t n_columns, 
     logits_file *f = arena_new(mem, logits_file);
     *f = (logits_file){.path = path, .d = d, .n_rows = n_rows, .n_columns = n_columns};
     f->temporary = arena_printf(mem, "%s.%ld.tmp", path, (long)getpid());
+    if (is_no_file(path)) {
+        diag_error(d, DIAG_OUTPUT_WRITE, (diag_loc){.file = path},
+                   "cannot be written: it is no regular file");
+        return NULL;
+    }
+    temporary = f->temporary; /* before it is there: another process's has another number */
     f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (f->fd < 0) {
+        temporary = NULL;
         fail(f, "cannot create");
         return NULL;
     }
@@ -64,14 +85,19 @@ bool logits_finish(logits_file *f) {
     if (f->n_done != f->n_rows) UNREACHABLE("logits file without all its rows");
     const int closed = close(f->fd);
     f->fd = -1;
-    if (closed == 0 && rename(f->temporary, f->path) == 0) return true;
-    fail(f, "cannot write");
-    unlink(f->temporary);
-    return false;
+    if (closed != 0 || rename(f->temporary, f->path) != 0) {
+        fail(f, "cannot write");
+        logits_abandon(f);
+        return false;
+    }
+    temporary = NULL;
+    return true;
 }
 
 void logits_abandon(logits_file *f) {
     if (!f) return;
     if (f->fd >= 0) close(f->fd);
+    f->fd = -1;
     unlink(f->temporary);
+    temporary = NULL;
 }

@@ -26,6 +26,7 @@ static void on_out_of_memory(size_t wanted) {
     (void)wanted;
     put_err("p4c: out of memory [E0006]\n");
     file_remove_temporaries();
+    logits_remove_temporary();
     _exit(EXIT_RESOURCES);
 }
 
@@ -143,6 +144,7 @@ static int start(int argc, char **argv, arena *mem, diag *d) {
 
 int main(int argc, char **argv) {
     if (SANITIZED) prepare();
+    app_hold_streams();
     catch_signals();
     arena *mem = arena_open();
     diag d = {.mem = mem};

@@ -295,7 +295,7 @@ bool file_read(const char *path, uint64_t max_bytes, arena *mem, diag *d, str *o
 
 bool file_exists(const char *path) {
     struct stat st;
-    return stat(path, &st) == 0;
+    return lstat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 struct file_writer {

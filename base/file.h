@@ -45,7 +45,8 @@ void file_unmap_set(mapped_set *s);
 
 /* Reads a whole regular file of at most max_bytes into the arena; out->at ends in NUL. */
 P4C_CHECKED bool file_read(const char *path, uint64_t max_bytes, arena *mem, diag *d, str *out);
-bool file_exists(const char *path); /* of any kind */
+/* Of any kind; also true of what cannot be looked at, so that opening it says why. */
+bool file_exists(const char *path);
 
 /* A file that appears under its name only when it is complete: written to an unnamed temporary file
  * in the same folder (a hidden name where the file system has no unnamed ones), synced, then

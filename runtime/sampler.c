@@ -1,5 +1,5 @@
-/* sampler.c - cuts and draws over a heap of candidates: only as much is sorted as the cuts look at.
- */
+/* sampler.c - cuts and draws.  Only as much is sorted as the cuts look at: top_k finds its limit
+ * over a heap of k, top_p over a histogram, of which one bucket is sorted. */
 #include "runtime/sampler.h"
 
 #include <math.h>
@@ -64,103 +64,167 @@ static void sift_down(candidate *heap, int64_t n, int64_t i) {
     heap[i] = moving;
 }
 
+static void make_heap(candidate *at, int64_t n) {
+    for (int64_t i = n / 2; i-- > 0;) sift_down(at, n, i);
+}
+
 /* Moves the top behind the n - 1 that stay a heap. */
-static candidate pop(candidate *heap, int64_t n) {
+static void pop(candidate *heap, int64_t n) {
     const candidate top = heap[0];
     heap[0] = heap[n - 1];
     heap[n - 1] = top;
     sift_down(heap, n - 1, 0);
-    return top;
+}
+
+/* ---- top_k ---- */
+
+/* The k-th largest of logits[n], k < n, over a heap of k with the smallest on top. */
+static float kth_largest(const float *logits, int64_t n, float *heap, int64_t k) {
+    for (int64_t i = 0; i < n; i++) {
+        if (i >= k && logits[i] <= heap[0]) continue;
+        int64_t at;
+        if (i < k) { /* a new leaf rises */
+            for (at = i; at > 0 && heap[(at - 1) / 2] > logits[i]; at = (at - 1) / 2)
+                heap[at] = heap[(at - 1) / 2];
+        } else { /* the smallest goes, the hole sinks */
+            int64_t child;
+            for (at = 0; (child = 2 * at + 1) < k; at = child) {
+                if (child + 1 < k && heap[child + 1] < heap[child]) child++;
+                if (heap[child] >= logits[i]) break;
+                heap[at] = heap[child];
+            }
+        }
+        heap[at] = logits[i];
+    }
+    return heap[0];
 }
 
 /* ---- cuts ---- */
 
-/* All candidates, heap[0 .. n); the popped ones stand in descending order from the end. */
+/* at[0 .. n): candidates, by id until top_p moves them.  `sum` is that of p, which is relative to
+ * the largest. */
 typedef struct pool {
     candidate *at;
-    int64_t n_all, n_heap;
+    int64_t n;
+    double sum;
 } pool;
 
-static candidate *popped(const pool *p, int64_t i) { return &p->at[p->n_all - 1 - i]; }
-static int64_t n_popped(const pool *p) { return p->n_all - p->n_heap; }
-
-static const candidate *take(pool *p) {
-    pop(p->at, p->n_heap--);
-    return popped(p, n_popped(p) - 1);
+static bool any_nan_or_none(const float *logits, int64_t n, float *largest) {
+    bool bad = false;
+    *largest = -INFINITY;
+    for (int64_t i = 0; i < n; i++) {
+        bad |= !(logits[i] < INFINITY);
+        *largest = logits[i] > *largest ? logits[i] : *largest;
+    }
+    return bad;
 }
 
-/* The i-th of `kept` candidates that stay. */
-static candidate *stays(const pool *p, int64_t kept, int64_t i) {
-    return kept == p->n_all ? &p->at[i] : popped(p, i);
+/* Those that top_k leaves, with their p.  false: memory ended. */
+static bool fill_pool(const rt_sample_input *in, const float *logits, float largest,
+                      const rt_alloc *mem, pool *out) {
+    const float t = in->settings->temperature;
+    const int64_t k = in->settings->top_k, n = in->n;
+    const bool cuts = k > 0 && k < n;
+    float least = -INFINITY;
+    if (cuts) {
+        float *const heap = rt_get(mem, (size_t)k, sizeof *heap);
+        if (!heap) return false;
+        least = kth_largest(logits, n, heap, k) / t; /* what ties with it stays */
+        rt_release(mem, heap);
+    }
+    int64_t n_left = 0;
+    for (int64_t i = 0; i < n; i++) n_left += logits[i] / t >= least;
+    candidate *const at = rt_get(mem, (size_t)n_left, sizeof *at);
+    if (!at) return false;
+    *out = (pool){.at = at};
+    for (int64_t i = 0; i < n; i++) {
+        if (!(logits[i] / t >= least)) continue;
+        const double p = exp((double)(logits[i] / t) - (double)(largest / t));
+        at[out->n++] = (candidate){.logit = logits[i], .id = (int32_t)i, .p = p};
+        out->sum += p;
+    }
+    return true;
 }
 
-/* Number of candidates that stay.  Sets p of those to their share. */
-static int64_t cut(pool *p, const p4c_sampling *s, float temperature) {
-    const float largest = take(p)->logit;
-    int64_t limit = p->n_all;
-    if (s->top_k && s->top_k < p->n_all) {
-        while (n_popped(p) < (int64_t)s->top_k) take(p);
-        const float last = popped(p, n_popped(p) - 1)->logit;
-        while (p->n_heap && p->at[0].logit / temperature >= last / temperature) take(p);
-        limit = n_popped(p);
+enum { BUCKETS_PER_OCTAVE_LOG2 = 6, N_BUCKETS = 64 << BUCKETS_PER_OCTAVE_LOG2 };
+
+/* Buckets of p, 0 < p <= 1 in descending order; the last takes what is too unlikely to matter. */
+static int64_t bucket_of(double p) {
+    const double one = 1;
+    uint64_t top, bits;
+    memcpy(&top, &one, sizeof top);
+    memcpy(&bits, &p, sizeof bits);
+    const uint64_t b = (top - bits) >> (52 - BUCKETS_PER_OCTAVE_LOG2);
+    return b < N_BUCKETS ? (int64_t)b : N_BUCKETS - 1;
+}
+
+/* Moves those of buckets below `end` to at[from ..]; returns where the others start. */
+static int64_t move_buckets(const pool *p, int64_t from, int64_t end) {
+    for (int64_t i = from; i < p->n; i++) {
+        if (bucket_of(p->at[i].p) >= end) continue;
+        const candidate c = p->at[i];
+        p->at[i] = p->at[from];
+        p->at[from++] = c;
     }
-    /* shares among what top_k left */
-    double sum = 0;
-    for (int64_t i = 0; i < p->n_all; i++) {
-        candidate *const c = &p->at[i];
-        const bool in = limit == p->n_all || i >= p->n_heap;
-        c->p = in ? exp((double)(c->logit / temperature) - (double)(largest / temperature)) : 0;
-        sum += c->p;
+    return from;
+}
+
+/* Keeps the shortest run of the most probable that reaches `wanted`: whole buckets, then some of
+ * the bucket that passes it, in descending order. */
+static void cut_top_p(pool *p, double wanted) {
+    double mass[N_BUCKETS] = {0}, before_it = 0;
+    int64_t b = 0;
+    for (int64_t i = 0; i < p->n; i++) mass[bucket_of(p->at[i].p)] += p->at[i].p;
+    while (b < N_BUCKETS - 1 && before_it + mass[b] < wanted) before_it += mass[b++];
+    const int64_t whole = move_buckets(p, 0, b), n = move_buckets(p, whole, b + 1) - whole;
+    candidate *const at = p->at + whole;
+    int64_t kept = 0;
+    make_heap(at, n);
+    while (kept < n && (whole + kept == 0 || before_it < wanted)) {
+        pop(at, n - kept);
+        before_it += at[n - ++kept].p;
     }
-    int64_t kept = limit;
-    if (s->top_p < 1) {
-        double before_it = 0;
-        for (kept = 0; kept < limit; kept++) {
-            if (kept && before_it >= (double)s->top_p * sum) break;
-            if (kept >= n_popped(p)) take(p);
-            before_it += popped(p, kept)->p;
-        }
+    for (int64_t i = 0, k = n - 1; i < kept && i < k; i++, k--) { /* from the end to the front */
+        const candidate c = at[k];
+        at[k] = at[i];
+        at[i] = c;
     }
-    if (s->min_p > 0) {
-        const double least = (double)s->min_p * popped(p, 0)->p;
-        int64_t i = 0;
-        for (; i < kept; i++) {
-            if (i >= n_popped(p)) take(p);
-            if (popped(p, i)->p < least) break;
-        }
-        kept = i > 0 ? i : 1;
+    p->n = whole + kept;
+}
+
+/* All cuts after top_k; sets p of those that stay to their share. */
+static void cut(pool *p, const p4c_sampling *s) {
+    if (s->top_p < 1) cut_top_p(p, (double)s->top_p * p->sum);
+    if (s->min_p > 0) { /* the largest p is 1; it stays */
+        int64_t kept = 0;
+        for (int64_t i = 0; i < p->n; i++)
+            if (p->at[i].p >= (s->min_p < 1 ? (double)s->min_p : 1)) p->at[kept++] = p->at[i];
+        p->n = kept;
     }
-    /* nothing cut: no order is needed */
-    while (kept < p->n_all && n_popped(p) < kept) take(p);
-    sum = 0;
-    for (int64_t i = 0; i < kept; i++) sum += stays(p, kept, i)->p;
-    for (int64_t i = 0; i < kept; i++) stays(p, kept, i)->p /= sum;
-    return kept;
+    p->sum = 0;
+    for (int64_t i = 0; i < p->n; i++) p->sum += p->at[i].p;
+    for (int64_t i = 0; i < p->n; i++) p->at[i].p /= p->sum;
 }
 
 static p4c_status make_pool(const rt_sample_input *in, const rt_alloc *mem, pool *out,
                             p4c_error *error) {
-    float *own;
+    float *own, largest;
     const float *logits = apply_penalty(in, mem, &own);
-    candidate *const at = logits ? rt_get(mem, (size_t)in->n, sizeof *at) : NULL;
-    if (!at) {
+    if (!logits) return rt_fail_memory(error, "sampling");
+    const bool bad = any_nan_or_none(logits, in->n, &largest);
+    if (bad || !(largest > -INFINITY)) {
         rt_release(mem, own);
-        return rt_fail_memory(error, "sampling");
-    }
-    bool any = false, bad = false;
-    for (int64_t i = 0; i < in->n; i++) {
-        at[i] = (candidate){.logit = logits[i], .id = (int32_t)i};
-        any |= logits[i] > -INFINITY;
-        bad |= !(logits[i] < INFINITY);
-    }
-    rt_release(mem, own);
-    if (bad || !any) {
-        rt_release(mem, at);
         return rt_fail(error, P4C_ERR_ARGUMENT, "%s",
                        bad ? "a logit is not a number" : "no token can come");
     }
-    *out = (pool){at, in->n, in->n};
-    for (int64_t i = in->n / 2; i-- > 0;) sift_down(at, in->n, i);
+    if (!isfinite(largest / in->settings->temperature)) {
+        rt_release(mem, own);
+        return rt_fail(error, P4C_ERR_ARGUMENT, "the temperature is too small for these logits");
+    }
+    const bool filled = fill_pool(in, logits, largest, mem, out);
+    rt_release(mem, own);
+    if (!filled) return rt_fail_memory(error, "sampling");
+    cut(out, in->settings);
     return P4C_OK;
 }
 
@@ -169,13 +233,11 @@ p4c_status rt_sampler_probs(const rt_sample_input *in, const rt_alloc *mem, floa
     pool p;
     const p4c_status status = make_pool(in, mem, &p, error);
     if (status != P4C_OK) return status;
-    const int64_t n = cut(&p, in->settings, in->settings->temperature);
     memset(probs, 0, (size_t)in->n * sizeof *probs);
     *n_kept = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const candidate *c = stays(&p, n, i);
-        probs[c->id] = (float)c->p;
-        *n_kept += c->p > 0; /* in double: few underflow */
+    for (int64_t i = 0; i < p.n; i++) {
+        probs[p.at[i].id] = (float)p.at[i].p;
+        *n_kept += p.at[i].p > 0; /* in double: few underflow */
     }
     rt_release(mem, p.at);
     return P4C_OK;
@@ -207,13 +269,12 @@ p4c_status rt_sample(rt_sampler *s, const rt_sample_input *in, const rt_alloc *m
     pool p;
     const p4c_status status = make_pool(in, mem, &p, error);
     if (status != P4C_OK) return status;
-    const int64_t n = cut(&p, in->settings, in->settings->temperature);
     const double wanted = rt_sampler_next(s);
     double sum = 0;
-    for (int64_t i = 0; i < n && sum <= wanted; i++) {
-        const candidate *c = stays(&p, n, i);
-        sum += c->p;
-        if (c->p > 0) *id = c->id; /* the last one where rounding leaves the sum below 1 */
+    for (int64_t i = 0; i < p.n && sum <= wanted; i++) {
+        sum += p.at[i].p;
+        if (p.at[i].p > 0)
+            *id = p.at[i].id; /* the last one where rounding leaves the sum below 1 */
     }
     rt_release(mem, p.at);
     return P4C_OK;

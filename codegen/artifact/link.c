@@ -144,6 +144,46 @@ static int run_program(link_run *r, char *const *argv, int *status) {
     return lost;
 }
 
+/* The linker's words, with the names of our files instead of their numbers. */
+static void note_messages(link_run *r) {
+    const char *s = read_messages(r);
+    text out = {.mem = r->mem};
+    while (*s) {
+        const mem_file *f = NULL;
+        for (int i = 0; i < r->n_files && !f; i++) {
+            const size_t n = strlen(r->file[i].path);
+            if (strncmp(s, r->file[i].path, n) == 0 && !strchr("0123456789", s[n])) f = &r->file[i];
+            else if (strcmp(s, r->file[i].path) == 0) f = &r->file[i];
+        }
+        if (f) text_cat(&out, f->name);
+        else text_putc(&out, *s);
+        s += f ? strlen(f->path) : 1;
+    }
+    while (out.buf.n && out.buf.at[out.buf.n - 1] == '\n') out.buf.at[--out.buf.n] = 0;
+    if (out.buf.n) diag_note(r->d, (diag_loc){0}, STR_FMT, STR_ARG(text_str(&out)));
+}
+
+/* Whether a program failed because its memory ended: it or the dynamic loader says so. */
+static bool lacked_memory(link_run *r, int status) {
+    static const char *const WORDS[] = {"Cannot allocate memory", "out of memory",
+                                        "failed to map segment", "No space left on device"};
+    if (WIFSIGNALED(status)) return true; /* or the system ended it for lack of memory */
+    const char *said = read_messages(r);
+    for (size_t i = 0; i < COUNT_OF(WORDS); i++)
+        if (WEXITSTATUS(status) && strstr(said, WORDS[i])) return true;
+    return false;
+}
+
+static bool no_memory_error(link_run *r, const char *linker, int status) {
+    if (WIFSIGNALED(status))
+        return diag_error(r->d, DIAG_FILE_RESOURCES, at(r->job->path),
+                          "the linker %s was killed by signal %d", linker, WTERMSIG(status));
+    diag_error(r->d, DIAG_FILE_RESOURCES, at(r->job->path), "the linker %s ran out of memory",
+               linker);
+    note_messages(r);
+    return false;
+}
+
 /* The first of `names` that can be started and is version 19. */
 static bool find_linker(link_run *r, const char *const *names, const char **linker) {
     const char *other = NULL;
@@ -153,6 +193,7 @@ static bool find_linker(link_run *r, const char *const *names, const char **link
         const int error = run_program(r, argv, &status);
         if (error == ENOENT || error == EACCES || error == ENOTDIR) continue;
         if (error) return resource_error(r, "cannot run the linker", error);
+        if (lacked_memory(r, status)) return no_memory_error(r, *names, status);
         const str version = text_str(&r->out);
         if (memmem(version.at, version.n, "LLD 19.", 7)) {
             *linker = *names;
@@ -221,32 +262,11 @@ static bool set_up(link_run *r, const char *linker) {
     return true;
 }
 
-/* The linker's words, with the names of our files instead of their numbers. */
-static void note_messages(link_run *r) {
-    const char *s = read_messages(r);
-    text out = {.mem = r->mem};
-    while (*s) {
-        const mem_file *f = NULL;
-        for (int i = 0; i < r->n_files && !f; i++) {
-            const size_t n = strlen(r->file[i].path);
-            if (strncmp(s, r->file[i].path, n) == 0 && !strchr("0123456789", s[n])) f = &r->file[i];
-            else if (strcmp(s, r->file[i].path) == 0) f = &r->file[i];
-        }
-        if (f) text_cat(&out, f->name);
-        else text_putc(&out, *s);
-        s += f ? strlen(f->path) : 1;
-    }
-    while (out.buf.n && out.buf.at[out.buf.n - 1] == '\n') out.buf.at[--out.buf.n] = 0;
-    if (out.buf.n) diag_note(r->d, (diag_loc){0}, STR_FMT, STR_ARG(text_str(&out)));
-}
-
 static bool run_linker(link_run *r, art_bytes *out) {
     int status;
     const int error = run_program(r, r->args.at, &status);
     if (error) return resource_error(r, "cannot run the linker", error);
-    if (WIFSIGNALED(status))
-        return diag_error(r->d, DIAG_FILE_RESOURCES, at(r->job->path),
-                          "the linker %s was killed by signal %d", r->args.at[0], WTERMSIG(status));
+    if (lacked_memory(r, status)) return no_memory_error(r, r->args.at[0], status);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         diag_error(r->d, DIAG_LINKER_FAILED, at(r->job->path),
                    "the linker %s failed with status %d", r->args.at[0], WEXITSTATUS(status));

@@ -445,6 +445,10 @@ static void test_linker(void) {
                 "found LLD 14.0.6");
     with_linker(VERSION "echo out of luck >&2; exit 3\n", DIAG_LINKER_FAILED, EXIT_BUG,
                 "out of luck");
+    with_linker("#!/bin/sh\necho libLLVM.so: failed to map segment >&2; exit 127\n",
+                DIAG_FILE_RESOURCES, EXIT_RESOURCES, "ran out of memory");
+    with_linker(VERSION "echo a.o: Cannot allocate memory >&2; exit 1\n", DIAG_FILE_RESOURCES,
+                EXIT_RESOURCES, "ran out of memory");
     with_linker(VERSION "kill -9 $$\n", DIAG_FILE_RESOURCES, EXIT_RESOURCES, "signal 9");
     with_linker(VERSION "exit 0\n", DIAG_LINKER_FAILED, EXIT_BUG, "wrote 0 bytes");
     with_linker(VERSION "echo This is not what a linker writes, however long it may be.\n",

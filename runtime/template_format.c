@@ -336,8 +336,10 @@ rt_value tv_format_percent(tvm *vm, const rt_text *format, rt_value args) {
     }
     if (vm->failed) return rt_missing();
     tv_add_part(&p.out, format, from, format->n);
-    const bool all = p.single ? p.next || args.kind == RT_KIND_map || args.kind == RT_KIND_list
-                              : p.next == args.list->n;
+    /* a single value that can be subscribed counts as a mapping, of which nothing need be used */
+    const bool mapping = args.kind == RT_KIND_map || args.kind == RT_KIND_list ||
+                         args.kind == TV_undefined || args.kind == TV_range;
+    const bool all = p.single ? p.next || mapping : p.next == args.list->n;
     if (!all) return tv_fail(vm, "not all arguments converted during string formatting");
     rt_value v = tv_text_end(&p.out);
     if (v.kind == RT_KIND_text) v.text->markup = format->markup;

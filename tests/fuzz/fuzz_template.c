@@ -1,9 +1,9 @@
-/* fuzz_template.c - chat templates from strangers: compiled, opened, rendered; and tables with
- * damage.
+/* fuzz_template.c - chat templates from strangers: compiled, opened, rendered; tables with damage;
+ * chats.
  *
- * The first byte chooses: even, the rest is a template; odd, two more bytes say which byte of the
- * table of a fixed template is changed to what, again and again.  Rendering is bounded by the
- * renderer itself. */
+ * The first byte chooses by its lowest two bits: 0 and 3, the rest is a template; 1, two bytes say
+ * which byte of the table of a fixed template is changed to what the third says, again and again;
+ * 2, the rest is a chat in JSON.  Rendering is bounded by the renderer itself. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ static const char CHAT[] =
     "\"tools\": [{\"name\": \"t\", \"p\": {\"x\": true}}], \"k\": \"v\", \"big\": "
     "12345678901234567890}";
 
-static void render(const void *table, size_t n) {
+static void render(const void *table, size_t n, str chat) {
     rt_template t;
     const char *what = NULL;
     if (!rt_template_open(table, n, &t, &what)) {
@@ -33,7 +33,7 @@ static void render(const void *table, size_t n) {
     const rt_template_clock clock = {.local_s = 1700000000};
     rt_rendered out;
     p4c_error error;
-    if (rt_template_render_json(&t, CHAT, sizeof CHAT - 1, &clock, &mem, &out, &error) != P4C_OK) {
+    if (rt_template_render_json(&t, chat.at, chat.n, &clock, &mem, &out, &error) != P4C_OK) {
         if (!error.text[0] || strchr(error.text, '\n')) abort();
         return;
     }
@@ -58,7 +58,7 @@ static void damage(const uint8_t *data, size_t n, fe_blob blob) {
     memcpy(copy, blob.at, blob.n);
     for (size_t i = 0; i + 3 <= n; i += 3)
         copy[(data[i] | data[i + 1] << 8) % blob.n] = data[i + 2];
-    render(copy, blob.n);
+    render(copy, blob.n, str_of(CHAT));
     free(copy);
 }
 
@@ -68,13 +68,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     arena *mem = arena_open();
     diag d = {.mem = mem};
     fe_blob blob;
-    const bool damaged = data[0] & 1;
-    const str source = damaged ? str_of(FIXED) : (str){(const char *)data + 1, n - 1};
-    if (fe_compile_template(source, "fuzz", mem, &d, &blob)) {
-        if (damaged) damage(data + 1, n - 1, blob);
-        else render(blob.at, blob.n);
-    } else if (d.n_errors != 1 || damaged) {
-        abort(); /* a refusal has one message */
+    const int mode = data[0] & 3;
+    const str rest = {(const char *)data + 1, n - 1};
+    const bool fixed = mode == 1 || mode == 2;
+    if (!fe_compile_template(fixed ? str_of(FIXED) : rest, "fuzz", mem, &d, &blob)) {
+        if (d.n_errors != 1 || fixed) abort(); /* a refusal has one message */
+    } else if (mode == 1) {
+        damage(data + 1, n - 1, blob);
+    } else {
+        render(blob.at, blob.n, mode == 2 ? rest : str_of(CHAT));
     }
     arena_close(mem);
     return 0;

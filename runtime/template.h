@@ -3,7 +3,10 @@
  * The result is text and a mask: which bytes are the template's own and which the caller's
  * (contents of messages, tools, ...).  The tokenizer must not form a special token out of a byte
  * of the caller's, so no message can inject one (DESIGN.md section 8).  The mask is exact for each
- * byte through concatenation, slices, filters and methods.
+ * byte through concatenation, slices, filters and methods.  Of a message, only a role that names a
+ * speaker (system, user, assistant, tool, ...) counts as the template's, because templates build
+ * special tokens out of it; any other role, all other texts and all variables given as JSON are the
+ * caller's.
  *
  * What is rendered is what transformers' apply_chat_template renders: jinja2 3.1 in its sandbox
  * with Python's semantics.  Of messages, keys whose value is null are dropped and a reasoning text

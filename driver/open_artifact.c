@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "driver/driver.h"
@@ -48,6 +49,22 @@ bool read_section(const rt_file *f, const char *path, const char *name, arena *m
 
 void close_artifact(rt_file *f) { close(f->fd); }
 
+/* Reports why the dynamic loader refused, as far as its words, which are all it gives, tell: in
+ * English, as nothing here calls setlocale. */
+static void loader_error(const char *path, diag *d, const char *why) {
+    const bool mapping = strstr(why, "failed to map segment") != NULL;
+    struct statvfs fs;
+    if (mapping && statvfs(path, &fs) == 0 && fs.f_flag & ST_NOEXEC) {
+        diag_error(d, DIAG_ARTIFACT_OPEN, (diag_loc){.file = path},
+                   "code on this file system must not be run (it is mounted noexec)");
+        return;
+    }
+    const bool no_memory = mapping || strstr(why, strerror(ENOMEM)) || strstr(why, "out of memory");
+    diag_error(d, no_memory ? DIAG_RUN_NO_MEMORY : DIAG_ARTIFACT_OPEN, (diag_loc){.file = path},
+               "the dynamic loader refuses it");
+    diag_note(d, (diag_loc){0}, "%s", why);
+}
+
 const p4c_api *open_artifact(const char *path, arena *mem, diag *d) {
     /* the dynamic loader trusts ELF headers and maps what is not there: look at them first */
     rt_file *f;
@@ -60,11 +77,7 @@ const p4c_api *open_artifact(const char *path, arena *mem, diag *d) {
      * does not exist: a second try works, or says so */
     if (!handle) handle = dlopen(full, RTLD_NOW | RTLD_LOCAL);
     if (!handle) {
-        const char *why = dlerror(); /* in English: nothing here calls setlocale */
-        const bool no_memory = strstr(why, strerror(ENOMEM)) || strstr(why, "out of memory");
-        diag_error(d, no_memory ? DIAG_RUN_NO_MEMORY : DIAG_ARTIFACT_OPEN, (diag_loc){.file = path},
-                   "the dynamic loader refuses it");
-        diag_note(d, (diag_loc){0}, "%s", why);
+        loader_error(path, d, dlerror());
         return NULL;
     }
     /* a function pointer from an object pointer: POSIX promises it, C does not */

@@ -29,6 +29,12 @@ static const failure READING[] = {
     {CALL_mmap_memory, ENOMEM, "6"},
 };
 
+/* Once each; what was interrupted is done again. */
+static const failure INTERRUPTED[] = {
+    {CALL_read, EINTR, "0"},   {CALL_pread, EINTR, "0"},     {CALL_write, EINTR, "0"},
+    {CALL_pwrite, EINTR, "0"}, {CALL_fallocate, EINTR, "0"}, {CALL_waitpid, EINTR, "0"},
+};
+
 static const failure WRITING[] = {
     {CALL_open_write, ENOSPC, "06"},
     {CALL_open_write, EACCES, "06"},
@@ -73,54 +79,64 @@ static const char *name_of(fault *f, const char *what, const failure *x, int64_t
 }
 
 /* Runs the program with each failure at each of its calls. */
-static void sweep(fault *f, const fault_run *r, const char *what, fault_file before) {
+static int64_t sweep_calls(fault *f, const fault_run *r, const char *what, const failure *x,
+                           const fault_end *right) {
+    for (int64_t n = 1;; n++) {
+        const arena_pos mark = arena_mark(f->mem);
+        const int n_wrong = f->n_wrong;
+        fault_wish(f, (inject_set)1 << x->call, n, n);
+        f->page->error = x->error;
+        const fault_end e = fault_do(f, r);
+        if (!f->page->n_failed) return n - 1;
+        const char *name = name_of(f, what, x, n, false);
+        fault_check(f, name, &e, x->may, FILE_whole);
+        const bool same = e.out.n <= right->out.n && !memcmp(e.out.at, right->out.at, e.out.n);
+        fault_expect(f, same && (e.status || e.out.n == right->out.n), name, "another result");
+        if (f->n_wrong == n_wrong) arena_rewind(f->mem, mark);
+    }
+}
+
+static void sweep(fault *f, const fault_run *r, const char *what) {
     int64_t n_calls = 0;
     fault_wish_none(f);
     const fault_end right = fault_do(f, r);
-    fault_check(f, what, &right, "0", before);
-    for (size_t i = 0; i < COUNT_OF(READING); i++) {
-        const failure *x = &READING[i];
-        for (int64_t n = 1;; n++) {
-            const arena_pos mark = arena_mark(f->mem);
-            const int n_wrong = f->n_wrong;
-            fault_wish(f, (inject_set)1 << x->call, n, n);
-            f->page->error = x->error;
-            const fault_end e = fault_do(f, r);
-            if (!f->page->n_failed) break;
-            n_calls++;
-            const char *name = name_of(f, what, x, n, false);
-            fault_check(f, name, &e, x->may, before);
-            const bool same = e.out.n <= right.out.n && !memcmp(e.out.at, right.out.at, e.out.n);
-            fault_expect(f, same && (e.status || e.out.n == right.out.n), name, "another result");
-            if (f->n_wrong == n_wrong) arena_rewind(f->mem, mark);
-        }
-    }
+    fault_check(f, what, &right, "0", FILE_whole);
+    for (size_t i = 0; i < COUNT_OF(READING); i++)
+        n_calls += sweep_calls(f, r, what, &READING[i], &right);
+    for (size_t i = 0; i < COUNT_OF(INTERRUPTED); i++)
+        n_calls += sweep_calls(f, r, what, &INTERRUPTED[i], &right);
     fault_expect(f, n_calls > 10, what, "too few calls seen");
+    fault_wish_none(f);
+    f->page->max_piece = 7;
+    const fault_end e = fault_do(f, r);
+    fault_check(f, what, &e, "0", FILE_whole);
+    fault_expect(f, str_eq(e.out, right.out), what, "short reads and writes give another result");
     printf("%s: %lld calls\n", what, (long long)n_calls);
 }
 
 void fault_files_read(fault *f) {
     const fault_run compile = {.argv = {f->p4c, "compile", f->checkpoint, "--emit", "ir"}};
-    sweep(f, &compile, "compile --emit ir", FILE_whole);
+    sweep(f, &compile, "compile --emit ir");
     const fault_run tokenize = {.argv = {f->p4c, "tokenize", f->checkpoint, "-p", "Hello"}};
-    sweep(f, &tokenize, "tokenize", FILE_whole);
+    sweep(f, &tokenize, "tokenize");
 }
 
 void fault_files_run(fault *f) {
     const fault_run run = {.argv = {f->artifact, "-p", "Hello", "-n", "4", "--greedy", "-t2"}};
-    sweep(f, &run, "artifact", FILE_whole);
+    sweep(f, &run, "artifact");
     const fault_run loaded = {.argv = {f->p4c, "run", f->artifact, "--ids", "1,2,3", "-n", "4"}};
-    sweep(f, &loaded, "p4c run", FILE_whole);
+    sweep(f, &loaded, "p4c run");
     const fault_run inspect = {.argv = {f->p4c, "inspect", f->artifact, "--check"}};
-    sweep(f, &inspect, "p4c inspect", FILE_whole);
+    sweep(f, &inspect, "p4c inspect");
 }
 
 /* ---- the output ---- */
 
+enum { DENSE = 8, STRIDE = 5 };
+
 /* Each failure from the stop on: the first one of a call at all its numbers, others at the first.
  */
 static int64_t fail_all(fault *f, const char *what, bool all, bool unnamed, fault_file before) {
-    enum { DENSE = 8, STRIDE = 5 };
     int64_t n_calls = 0;
     for (size_t i = 0; i < COUNT_OF(WRITING); i++) {
         const bool each = all && (!i || WRITING[i].call != WRITING[i - 1].call);
@@ -139,6 +155,29 @@ static int64_t fail_all(fault *f, const char *what, bool all, bool unnamed, faul
             if (f->n_wrong == n_wrong) arena_rewind(f->mem, mark);
         }
     }
+    return n_calls;
+}
+
+/* Interrupted calls, and calls that move less than was asked for. */
+static int64_t interrupt_all(fault *f) {
+    int64_t n_calls = 0;
+    for (size_t i = 0; i < COUNT_OF(INTERRUPTED); i++) {
+        const failure *x = &INTERRUPTED[i];
+        for (int64_t n = 1;; n += n < DENSE ? 1 : STRIDE) {
+            fault_lay(f, FILE_old);
+            fault_wish(f, (inject_set)1 << x->call, n, n);
+            f->page->error = x->error;
+            const fault_end e = fault_copy(f);
+            if (!f->page->n_failed) break;
+            n_calls++;
+            fault_check(f, name_of(f, "compile", x, n, false), &e, x->may, FILE_old);
+        }
+    }
+    fault_lay(f, FILE_old);
+    fault_wish_none(f);
+    f->page->max_piece = 1000;
+    const fault_end e = fault_copy(f);
+    fault_check(f, "compile with short reads and writes", &e, "0", FILE_old);
     return n_calls;
 }
 
@@ -182,7 +221,7 @@ void fault_files_write(fault *f) {
         fault_check(f, "compile", &end, "", FILE_old);
         return;
     }
-    const int64_t n_calls = fail_all(f, "compile", true, true, FILE_old) +
+    const int64_t n_calls = interrupt_all(f) + fail_all(f, "compile", true, true, FILE_old) +
                             fail_all(f, "first compile", false, true, FILE_absent) +
                             fail_all(f, "compile, named", false, false, FILE_old);
     fault_expect(f, n_calls > 50, "compile", "too few calls seen");

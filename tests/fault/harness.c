@@ -106,7 +106,7 @@ void fault_wish(fault *f, inject_set set, int64_t from, int64_t to) {
     p->from = from;
     p->to = to;
     p->error = p->signal = p->no_unnamed = 0;
-    p->max_file = p->max_memory = 0;
+    p->max_file = p->max_memory = p->max_piece = 0;
     p->track = 1;
 }
 

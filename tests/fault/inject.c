@@ -291,20 +291,26 @@ DIR *opendir(const char *path) {
     return real(path);
 }
 
+static size_t piece(size_t n) {
+    const inject_page *p = find_page();
+    return p && p->max_piece && n > (size_t)p->max_piece ? (size_t)p->max_piece : n;
+}
+
 ssize_t read(int fd, void *p, size_t n) {
-    return fails(CALL_read) ? -1 : syscall(SYS_read, fd, p, n);
+    return fails(CALL_read) ? -1 : syscall(SYS_read, fd, p, piece(n));
 }
 
 ssize_t pread(int fd, void *p, size_t n, off_t offset) {
-    return fails(CALL_pread) ? -1 : syscall(SYS_pread64, fd, p, n, offset);
+    return fails(CALL_pread) ? -1 : syscall(SYS_pread64, fd, p, piece(n), offset);
 }
 
 ssize_t write(int fd, const void *p, size_t n) {
-    return fd != STDERR_FILENO && fails(CALL_write) ? -1 : syscall(SYS_write, fd, p, n);
+    if (fd == STDERR_FILENO) return syscall(SYS_write, fd, p, n);
+    return fails(CALL_write) ? -1 : syscall(SYS_write, fd, p, piece(n));
 }
 
 ssize_t pwrite(int fd, const void *p, size_t n, off_t offset) {
-    return fails(CALL_pwrite) ? -1 : syscall(SYS_pwrite64, fd, p, n, offset);
+    return fails(CALL_pwrite) ? -1 : syscall(SYS_pwrite64, fd, p, piece(n), offset);
 }
 
 int fallocate(int fd, int mode, off_t offset, off_t n) {

@@ -36,6 +36,7 @@ typedef struct inject_page {
     int32_t error;      /* 0: each call's own */
     int32_t signal;     /* not 0: raised before the call, which then works */
     int32_t no_unnamed; /* open() refuses O_TMPFILE, as file systems without it do */
+    int64_t max_piece;  /* bytes that one read or write moves at most; 0: no limit */
     int64_t max_memory; /* of copies: RLIMIT_AS; 0: no limit */
     int64_t max_file;   /* of copies: no file may grow beyond this; 0: no limit */
     int32_t track;      /* find memory, mappings and files that are left at a normal end */

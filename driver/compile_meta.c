@@ -1,4 +1,5 @@
 /* compile_meta.c - what an artifact knows about its model and about how it was made. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,7 @@ static bool find_stops(compile *c) {
 static const char *model_name(const compile *c) {
     /* "phi-4", "phi-4/", "." */
     char *full = realpath(c->dir, NULL);
+    if (!full && errno == ENOMEM) arena_out_of_memory(0);
     const char *name = arena_strdup(c->mem, path_base(full ? full : c->dir));
     free(full);
     return name;
